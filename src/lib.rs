@@ -1,1 +1,10 @@
+//! PocketMLX runs language models on the device in front of the user.
+#![deny(missing_docs, unsafe_code)]
 
+mod error;
+mod event;
+mod request;
+
+pub use error::{Code, Error, Result};
+pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};
+pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};

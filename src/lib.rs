@@ -1,9 +1,14 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
+mod arch;
+#[allow(dead_code)]
+mod backend;
 mod error;
 mod event;
 mod request;
+#[allow(dead_code)]
+mod weights;
 
 pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};

@@ -4,6 +4,7 @@
 mod arch;
 #[allow(dead_code)]
 mod backend;
+mod engine;
 mod error;
 mod event;
 mod request;

@@ -6,6 +6,8 @@
 //! other ([`Rows`]). A backend may compute lazily: errors then surface at [`Backend::read_tokens`],
 //! [`Backend::read_logits`] or [`Backend::wait`].
 
+use serde::{Deserialize, Serialize};
+
 use crate::arch::spec::{Activation, Rope};
 use crate::error::Result;
 use crate::weights::{LinearData, TensorView};
@@ -15,7 +17,8 @@ pub(crate) mod cpu;
 pub(crate) mod mlx;
 
 /// In what precision a model computes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// The backend's fast choice: the checkpoint's dtype on MLX.
     #[default]

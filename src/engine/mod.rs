@@ -1,0 +1,5 @@
+//! Engines, models, sessions and generations: the public way to run a model.
+
+mod options;
+
+pub use options::{Device, EngineOptions, LoadOptions, ProbeOptions, SessionOptions};

@@ -11,6 +11,14 @@ mod request;
 #[allow(dead_code)]
 mod weights;
 
+pub use backend::Precision;
+pub use engine::{
+    Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,
+    SessionOptions, Text, probe, system_info,
+};
 pub use error::{Code, Error, Result};
-pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};
+pub use event::{Done, Event, FinishReason, Progress, Stage, Timings, TokenLogprob, Usage};
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,3 +3,5 @@
 mod options;
 
 pub use options::{Device, EngineOptions, LoadOptions, ProbeOptions, SessionOptions};
+mod stub;
+pub use stub::*;

@@ -7,6 +7,7 @@ mod backend;
 mod engine;
 mod error;
 mod event;
+mod ffi;
 mod request;
 #[allow(dead_code)]
 mod weights;

@@ -49,6 +49,34 @@ pub struct Done {
     pub timings: Timings,
 }
 
+/// How far a long operation has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Bytes done of `total`.
+    pub done: u64,
+    /// Bytes in all; 0 when not known.
+    pub total: u64,
+    /// The current rate.
+    pub bytes_per_second: f64,
+    /// What is being worked on, such as a file's name.
+    pub item: String,
+}
+
+/// The stages of a long operation. The numbers are those of `include/pocketmlx.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Configuration and headers are read and checked.
+    Check = 1,
+    /// Weights are taken over by the device.
+    Weights = 2,
+    /// The tokenizer is read.
+    Tokenizer = 3,
+}
+
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

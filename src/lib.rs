@@ -1,1 +1,24 @@
+//! PocketMLX runs language models on the device in front of the user.
+#![deny(missing_docs, unsafe_code)]
 
+mod arch;
+#[allow(dead_code)]
+mod backend;
+mod engine;
+mod error;
+mod event;
+mod request;
+#[allow(dead_code)]
+mod weights;
+
+pub use backend::Precision;
+pub use engine::{
+    Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,
+    SessionOptions, Text, probe, system_info,
+};
+pub use error::{Code, Error, Result};
+pub use event::{Done, Event, FinishReason, Progress, Stage, Timings, TokenLogprob, Usage};
+pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

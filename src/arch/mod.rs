@@ -1,0 +1,3 @@
+//! `config.json` to [`spec::Spec`]: one file a family.
+
+pub mod spec;

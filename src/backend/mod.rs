@@ -1,0 +1,248 @@
+//! The seam between the models, written once in `nn`, and what computes them.
+//!
+//! A backend lives on the engine's worker thread and never leaves it. Its operations are coarse, so that each can be
+//! one fused kernel; those with a default body are compositions that a backend overrides where it can do better.
+//! All activations are matrices of `rows × width`, where the rows are the tokens of several sequences, one after the
+//! other ([`Rows`]). A backend may compute lazily: errors then surface at [`Backend::read_tokens`],
+//! [`Backend::read_logits`] or [`Backend::wait`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::arch::spec::{Activation, Rope};
+use crate::error::Result;
+use crate::weights::{LinearData, TensorView};
+
+pub(crate) mod cpu;
+#[cfg(feature = "mlx")]
+pub(crate) mod mlx;
+
+/// In what precision a model computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// The backend's fast choice: the checkpoint's dtype on MLX.
+    #[default]
+    Default,
+    /// f32 activations everywhere, for parity checks.
+    Exact,
+}
+
+/// Which rows of a batch belong to which sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    segments: Vec<Segment>,
+}
+
+/// Consecutive rows of one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// First row of the batch.
+    pub start: usize,
+    /// Number of rows, at least 1.
+    pub len: usize,
+    /// Absolute position of the first row: the number of positions that the caches of the sequence hold.
+    pub position: usize,
+}
+
+impl Rows {
+    /// Rows for sequences of the given `(position, len)`, in this order.
+    pub fn new(sequences: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut start = 0;
+        let segments = sequences.into_iter().map(|(position, len)| {
+            let segment = Segment { start, len, position };
+            start += len;
+            segment
+        });
+        Self { segments: segments.collect() }
+    }
+
+    /// The segments, in the order of their rows.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.segments.last().map_or(0, |s| s.start + s.len)
+    }
+}
+
+/// Token ids to embed.
+pub(crate) enum Ids<'a, B: Backend> {
+    /// Known ids, each below the vocabulary's size.
+    Host(&'a [u32]),
+    /// Ids that the device picked and that may not be computed yet, one a row.
+    Device(&'a B::Tokens),
+}
+
+/// What a cache of one layer and sequence holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CacheLayout {
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Positions that later ones can still see; all when absent.
+    pub window: Option<usize>,
+}
+
+/// Keys and values of one layer and sequence.
+///
+/// With a window, positions that no later one can see are dropped, at the start of the next append and never
+/// during it, so that an append can always be taken back.
+pub(crate) trait Cache {
+    /// Positions appended, dropped ones included.
+    fn len(&self) -> usize;
+
+    /// Whether [`truncate`](Self::truncate) to `len` positions leaves all that position `len` needs to see.
+    fn can_truncate(&self, len: usize) -> bool;
+
+    /// Forgets all positions from `len` on. Callers check [`can_truncate`](Self::can_truncate) first.
+    fn truncate(&mut self, len: usize);
+
+    /// A second cache with the same content; memory is shared until one of them changes.
+    fn fork(&self) -> Self;
+
+    /// Bytes held, shared ones counted in each of the caches that share them.
+    fn bytes(&self) -> usize;
+}
+
+/// What attention needs beside activations and caches. `qkv` rows are `[heads | kv_heads | kv_heads] * head_dim` wide.
+pub(crate) struct AttentionParams<'a, B: Backend> {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; query head `h` reads key head `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Norm over each query head, before rope.
+    pub query_norm: Option<&'a B::Norm>,
+    /// Norm over each key head, before rope.
+    pub key_norm: Option<&'a B::Norm>,
+    /// Rotary embedding of queries and keys.
+    pub rope: Option<&'a B::Rope>,
+    /// Each position sees itself and the `window - 1` before it.
+    pub window: Option<usize>,
+}
+
+/// Bytes that a backend holds right now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUse {
+    /// Weights, caches and activations in use.
+    pub active: usize,
+    /// The most that was in use at one time.
+    pub peak: usize,
+    /// Freed and kept for later.
+    pub cached: usize,
+}
+
+/// The operations of a model.
+pub(crate) trait Backend: Sized + 'static {
+    /// A matrix of activations; cheap to clone.
+    type Tensor: Clone;
+    /// A loaded matrix, dense or quantized, with its optional bias; may consist of several tensors stacked by rows.
+    type Linear;
+    /// A loaded norm.
+    type Norm;
+    /// Prepared rotary frequencies.
+    type Rope;
+    /// Keys and values of one layer and sequence.
+    type Cache: Cache;
+    /// Token ids picked by the device, possibly not computed yet.
+    type Tokens: Clone;
+
+    /// Takes over matrices whose outputs are concatenated in order (one for most, q, k, v or gate, up when fused).
+    /// All have the same inputs.
+    fn load_linear(&self, parts: &[LinearData]) -> Result<Self::Linear>;
+
+    /// Takes over a norm's weight, `[size]`.
+    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<Self::Norm>;
+
+    /// Prepares rotary frequencies.
+    fn load_rope(&self, rope: &Rope) -> Result<Self::Rope>;
+
+    /// An empty cache. Allocates on append.
+    fn new_cache(&self, layout: CacheLayout) -> Self::Cache;
+
+    /// Rows of the embedding table.
+    fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<Self::Tensor>;
+
+    /// Root-mean-square norm of each row.
+    fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
+
+    /// `x · Wᵀ + bias`.
+    fn linear(&self, x: &Self::Tensor, linear: &Self::Linear) -> Result<Self::Tensor>;
+
+    /// `a + b`.
+    fn add(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `activation(gate) * up` for rows that hold gate and up side by side.
+    fn gate(&self, gate_up: &Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
+
+    /// Norms and rotates queries and keys, appends keys and values to the caches (one for each segment of `rows`, in
+    /// order) and attends causally. Gives `rows × (heads * head_dim)`. A row's result never depends on other segments.
+    fn attention(
+        &self,
+        qkv: &Self::Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &mut [&mut Self::Cache],
+    ) -> Result<Self::Tensor>;
+
+    /// The given rows, in the given order.
+    fn select_rows(&self, x: &Self::Tensor, rows: &[usize]) -> Result<Self::Tensor>;
+
+    /// `x · Wᵀ` in f32 as `rows × vocab`.
+    fn logits(&self, x: &Self::Tensor, head: &Self::Linear) -> Result<Self::Tensor>;
+
+    /// The most likely id of each row of logits, the lowest id of equals.
+    fn argmax(&self, logits: &Self::Tensor) -> Result<Self::Tokens>;
+
+    /// Starts computing the given results and everything appended to the caches, without waiting for it.
+    fn queue<'a>(
+        &self,
+        tokens: Option<&Self::Tokens>,
+        logits: Option<&Self::Tensor>,
+        caches: impl Iterator<Item = &'a Self::Cache>,
+    ) -> Result<()>;
+
+    /// Waits for the ids.
+    fn read_tokens(&self, tokens: &Self::Tokens) -> Result<Vec<u32>>;
+
+    /// Waits for the logits of one row and appends them to `out`.
+    fn read_logits(&self, logits: &Self::Tensor, row: usize, out: &mut Vec<f32>) -> Result<()>;
+
+    /// Waits until nothing is queued or computing.
+    fn wait(&self) -> Result<()>;
+
+    /// Gives memory kept for later back to the system.
+    fn trim(&self);
+
+    /// Bytes held.
+    fn memory(&self) -> MemoryUse;
+
+    /// `norm`, then `linear`.
+    fn norm_linear(&self, x: &Self::Tensor, norm: &Self::Norm, linear: &Self::Linear) -> Result<Self::Tensor> {
+        self.linear(&self.norm(x, norm)?, linear)
+    }
+
+    /// `residual + linear(x)`.
+    fn linear_add(&self, x: &Self::Tensor, linear: &Self::Linear, residual: &Self::Tensor) -> Result<Self::Tensor> {
+        self.add(residual, &self.linear(x, linear)?)
+    }
+
+    /// `residual + down(activation(gate(n)) * up(n))` with `n = norm(residual)`.
+    fn gated_mlp(
+        &self,
+        residual: &Self::Tensor,
+        norm: &Self::Norm,
+        gate_up: &Self::Linear,
+        down: &Self::Linear,
+        activation: Activation,
+    ) -> Result<Self::Tensor> {
+        let gated = self.gate(&self.norm_linear(residual, norm, gate_up)?, activation)?;
+        self.linear_add(&gated, down, residual)
+    }
+}

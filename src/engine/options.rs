@@ -1,0 +1,116 @@
+//! What a host may set on engines, models and sessions. As JSON, unknown keys are refused by name.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::backend::Precision;
+use crate::error::{Error, Result};
+use crate::request::{Message, Request};
+
+/// What computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// MLX's GPU if there is one, else the CPU backend.
+    #[default]
+    Auto,
+    /// MLX on the GPU: Metal on Apple, CUDA on Linux.
+    MlxGpu,
+    /// MLX on the processor: slow, for parity checks.
+    MlxCpu,
+    /// The CPU backend.
+    Cpu,
+}
+
+impl Device {
+    /// The name used in options and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::MlxGpu => "mlx-gpu",
+            Self::MlxCpu => "mlx-cpu",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Auto, Self::MlxGpu, Self::MlxCpu, Self::Cpu]
+            .into_iter()
+            .find(|device| device.name() == name)
+            .ok_or_else(|| Error::invalid(format!("device {name:?}")).with_hint("one of auto, mlx-gpu, mlx-cpu, cpu"))
+    }
+}
+
+/// Options of an engine.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineOptions {
+    /// What computes.
+    pub device: Device,
+    /// The most bytes that weights, caches and work buffers of the engine's models may take.
+    /// Default: four fifths of the machine's memory.
+    pub memory_limit_bytes: Option<u64>,
+    /// Threads of the CPU backend, 1 to 256. Default: one for each processor that the process may use.
+    pub threads: Option<usize>,
+    /// A model that was idle this long gives its weights back; the next request loads them again. Default: never.
+    pub idle_unload_seconds: Option<u64>,
+    /// The most bytes that states kept for later prompts may take, within the memory limit; 0 keeps none.
+    /// Default: what the memory limit leaves.
+    pub prefix_cache_bytes: Option<u64>,
+}
+
+/// Options of loading a model.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// In what precision to compute.
+    pub precision: Precision,
+    /// The longest sequence to allow, prompt and answer. Default: what the model was trained for.
+    pub context_length: Option<usize>,
+}
+
+/// Options of [`probe`](crate::probe).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeOptions {
+    /// The context to estimate memory for. Default: 4,096 or the model's own if that is shorter.
+    pub context_length: Option<usize>,
+}
+
+/// Options of a session.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionOptions {
+    /// The system message.
+    pub instructions: Option<String>,
+    /// Messages to start from, after the system message.
+    pub transcript: Vec<Message>,
+    /// Tools offered in every request that names none.
+    pub tools: Option<Vec<Value>>,
+    /// Taken where a request leaves a field out.
+    pub defaults: Request,
+}
+
+macro_rules! from_json {
+    ($($kind:ty: $what:literal),*) => { $(
+        impl $kind {
+            /// Parses the options from JSON; empty input means all defaults.
+            ///
+            /// # Errors
+            /// `InvalidArgument` naming the key that is wrong or unknown.
+            pub fn from_json(json: &[u8]) -> Result<Self> {
+                if json.is_empty() {
+                    return Ok(Self::default());
+                }
+                serde_json::from_slice(json).map_err(|e| Error::invalid(format!("{} options: {e}", $what)))
+            }
+        }
+    )* };
+}
+from_json!(EngineOptions: "engine", LoadOptions: "load", ProbeOptions: "probe", SessionOptions: "session");

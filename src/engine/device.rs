@@ -120,9 +120,10 @@ pub fn system_info() -> Value {
             Err(error) => json!({ "name": device.name(), "available": false, "detail": error.message(), "hint": error.hint() }),
         }
     };
+    let devices = [Device::Cpu, Device::MlxGpu, Device::MlxCpu].map(available);
     json!({
         "version": crate::VERSION,
-        "devices": [Device::Cpu, Device::MlxGpu, Device::MlxCpu].map(available),
+        "devices": devices,
         "processors": processors(),
         "simd": crate::backend::cpu::simd_level(),
         "memory_bytes": super::memory::total(),

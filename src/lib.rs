@@ -1,13 +1,16 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
+#[allow(dead_code)]
 mod arch;
 #[allow(dead_code)]
 mod backend;
 mod error;
 mod event;
 mod request;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
+mod source;
+#[allow(dead_code, unused_imports)]
 mod weights;
 
 pub use error::{Code, Error, Result};

@@ -1,7 +1,7 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod arch;
 #[allow(dead_code)]
 mod backend;

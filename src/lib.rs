@@ -1,6 +1,7 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
+#[allow(dead_code, unused_imports)]
 mod arch;
 #[allow(dead_code)]
 mod backend;
@@ -9,7 +10,9 @@ mod error;
 mod event;
 mod ffi;
 mod request;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
+mod source;
+#[allow(dead_code, unused_imports)]
 mod weights;
 
 pub use backend::Precision;

@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 /// Results of xtask: the message is all that anybody looks at.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// The folder of the repository.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// Runs a command quietly; when it fails, the error holds the command line and what it printed.
 pub fn run(command: &mut Command) -> Result<()> {
     read(command).map(drop)
@@ -25,11 +28,8 @@ pub fn read(command: &mut Command) -> Result<String> {
 
 /// Runs a command whose standard output is shown and also given to `line`, line by line; `false` when it fails.
 pub fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| cannot_start(command, &error))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_start(command, &error))?;
     for text in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let text = text?;
         println!("{text}");

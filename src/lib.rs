@@ -1,17 +1,17 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
-#[allow(dead_code, unused_imports)]
 mod arch;
-#[allow(dead_code)]
 mod backend;
 mod engine;
 mod error;
 mod event;
+mod nn;
+mod output;
 mod request;
-#[allow(dead_code, unused_imports)]
+mod sample;
 mod source;
-#[allow(dead_code, unused_imports)]
+mod text;
 mod weights;
 
 pub use backend::Precision;

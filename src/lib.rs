@@ -13,6 +13,10 @@ mod source;
 #[allow(dead_code, unused_imports)]
 mod weights;
 
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};

@@ -14,6 +14,10 @@ mod source;
 mod text;
 mod weights;
 
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 pub use backend::Precision;
 pub use engine::{
     Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,

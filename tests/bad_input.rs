@@ -1,5 +1,7 @@
 //! Hostile and broken input through the public doors: each a typed error that names file and value.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use std::fs;
@@ -8,7 +10,7 @@ use std::path::Path;
 use pocketmlx::{Code, EngineOptions, Error, LoadOptions, Model, ProbeOptions, Request, SessionOptions, Text, probe};
 use serde_json::{Value, json};
 use support::Fixture;
-use support::run::{Loaded, engine, load, run};
+use run::{Loaded, engine, load, run};
 
 fn load_error(folder: &Path) -> Error {
     let error = load(&engine(), folder).err().unwrap();

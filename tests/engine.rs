@@ -1,5 +1,7 @@
 //! Engines: memory budgets, several models, suspending, loading.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use std::ops::ControlFlow;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pocketmlx::{Code, Device, Engine, EngineOptions, Event, LoadOptions, ProbeOptions, Request, probe};
 use support::Fixture;
-use support::run::{Loaded, ask, collect, engine, engine_with, ids, load, load_with, run, some_ids};
+use run::{Loaded, ask, collect, engine, engine_with, ids, load, load_with, run, some_ids};
 
 #[test]
 fn weights_over_the_budget_are_refused_before_loading() {

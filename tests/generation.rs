@@ -1,5 +1,7 @@
 //! Generations: what they give, how they are read, and how they end.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pocketmlx::{Code, Event, FinishReason, LoadOptions, Poll, Request, SessionOptions};
 use support::Fixture;
-use support::run::{Loaded, Outcome, ask, collect, engine, ids, load_with, run, some_ids};
+use run::{Loaded, Outcome, ask, collect, engine, ids, load_with, run, some_ids};
 
 fn tiny() -> Loaded {
     Loaded::new(&Fixture::new("llama"))

@@ -1,10 +1,12 @@
 //! Log-probabilities against mlx-lm's, for every case of `tests/data/cases.json`, and a real trained model's text.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use pocketmlx::{Device, Engine, EngineOptions, LoadOptions, Precision, Request, SessionOptions};
 use serde_json::Value;
-use support::run::{collect, load_with, shared};
+use run::{collect, load_with, shared};
 use support::{Case, Fixture, cases, tokens};
 
 /// What counts as equal: both sides compute in f32, in different orders.

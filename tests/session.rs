@@ -1,10 +1,12 @@
 //! Sessions: transcripts, and what of them is computed again.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use pocketmlx::{Code, ContextOverflow, Event, LoadOptions, Message, Request, SessionOptions};
 use support::Fixture;
-use support::run::{Loaded, ask, collect, engine, load_with, run, transcript};
+use run::{Loaded, ask, collect, engine, load_with, run, transcript};
 
 fn tiny() -> Loaded {
     Loaded::new(&Fixture::new("qwen3"))

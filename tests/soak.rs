@@ -1,10 +1,12 @@
 //! Many generations in one process: no error, no growth.
 
+#[path = "support/run.rs"]
+mod run;
 mod support;
 
 use pocketmlx::{LoadOptions, Request};
 use support::Fixture;
-use support::run::{Loaded, engine, ids, load_with, run, shared, some_ids};
+use run::{Loaded, engine, ids, load_with, run, shared, some_ids};
 
 /// Resident bytes of this process.
 #[cfg(target_os = "linux")]

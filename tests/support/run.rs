@@ -1,4 +1,5 @@
-//! Running models in tests.
+//! Running models in tests of the public API. Included beside `mod support;`.
+#![allow(dead_code)]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,7 +10,7 @@ use pocketmlx::{
 };
 use tempfile::TempDir;
 
-use super::Fixture;
+use crate::support::Fixture;
 
 /// An engine on the CPU backend with two threads.
 pub fn engine() -> Engine {

@@ -75,6 +75,9 @@ pub struct Request {
     /// What to do when the prompt does not fit. Default: an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_overflow: Option<ContextOverflow>,
+    /// Go on past end-of-text tokens, for benchmarks. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_eos: Option<bool>,
     /// Tools offered to the model, rendered by its chat template (OpenAI shape).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Value>>,
@@ -247,6 +250,7 @@ impl Request {
             logprobs,
             top_logprobs,
             context_overflow,
+            ignore_eos,
             tools,
             tool_choice,
             response_format,

@@ -2,12 +2,14 @@
 
 mod mlx;
 mod sh;
+mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
+  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX and the C programs
   mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
                     with --lib, link the libmlx.so in DIR instead of the one it fetches
 ";
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         "mlx" => mlx::run(rest),
+        "test" => test::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

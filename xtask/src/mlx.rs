@@ -5,7 +5,7 @@
 //! Everything lies in one folder named after what it was made from, which gets its name only when it is complete:
 //! a folder that exists is finished and up to date.
 
-mod needs;
+pub mod needs;
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! Running other programs, with errors that say what was run and what it answered.
 
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 /// Results of xtask: the message is all that anybody looks at.
@@ -21,6 +21,26 @@ pub fn read(command: &mut Command) -> Result<String> {
     }
     let stderr = String::from_utf8_lossy(&stderr);
     Err(format!("{} failed ({status})\n{stdout}\n{}", line(command), stderr.trim_end()).into())
+}
+
+/// Runs a command whose standard output is shown and also given to `line`, line by line; `false` when it fails.
+pub fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| cannot_start(command, &error))?;
+    for text in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let text = text?;
+        println!("{text}");
+        line(&text);
+    }
+    Ok(child.wait()?.success())
+}
+
+/// The cargo that runs this.
+pub fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
 /// Whether a command can be started and succeeds.

@@ -1,0 +1,42 @@
+//! Loading the model that a subcommand works with.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use pocketmlx::{Engine, EngineOptions, Model};
+
+use crate::args::LoadArgs;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::progress::Bar;
+
+/// A model that is ready, its engine, and how long it took to get there.
+pub struct Loaded {
+    pub engine: Engine,
+    pub model: Model,
+    pub load_ms: f64,
+}
+
+/// Loads the model of `args`. Ctrl-C stops it.
+pub fn load(args: &LoadArgs) -> Result<Loaded, Failure> {
+    load_with(args, args.engine_options())
+}
+
+/// [`load`] with engine options other than those of `args`.
+pub fn load_with(args: &LoadArgs, options: EngineOptions) -> Result<Loaded, Failure> {
+    interrupt::install()?;
+    let busy = interrupt::busy();
+    let mut bar = Bar::new();
+    let started = Instant::now();
+    let engine = Engine::new(options)?;
+    let model = engine.load(&args.model.model, args.load_options(), &mut |progress| {
+        bar.loading(progress);
+        if busy.hit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if busy.hit() {
+        return Err(Failure::Interrupted);
+    }
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    tracing::info!(model = args.model.model, load_ms, "loaded");
+    Ok(Loaded { engine, model, load_ms })
+}

@@ -1,0 +1,90 @@
+//! JSON as an indented outline for people: `key: value`, sizes with units, runs of equal items told once.
+
+use serde_json::{Map, Value};
+
+use crate::size;
+
+/// The outline of `value`, with a line end after each line.
+pub fn of(value: &Value) -> String {
+    let mut text = String::new();
+    match value {
+        Value::Object(fields) => object(&mut text, fields, 0),
+        Value::Array(items) => list(&mut text, items, 0),
+        other => text = scalar("", other) + "\n",
+    }
+    text
+}
+
+fn object(text: &mut String, fields: &Map<String, Value>, depth: usize) {
+    for (key, value) in fields {
+        let name = key.strip_suffix("_bytes").unwrap_or(key).replace('_', " ");
+        entry(text, &name, key, value, depth);
+    }
+}
+
+fn entry(text: &mut String, name: &str, key: &str, value: &Value, depth: usize) {
+    text.push_str(&format!("{:1$}{name}:", "", depth * 2));
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            text.push('\n');
+            object(text, fields, depth + 1);
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            text.push('\n');
+            list(text, items, depth + 1);
+        }
+        value => {
+            text.push(' ');
+            text.push_str(&scalar(key, value));
+            text.push('\n');
+        }
+    }
+}
+
+/// Items under their numbers; a run of equal ones under the first and the last.
+fn list(text: &mut String, items: &[Value], depth: usize) {
+    let mut start = 0;
+    for run in items.chunk_by(|a, b| a == b) {
+        let end = start + run.len();
+        let name = if run.len() == 1 { start.to_string() } else { format!("{start}–{}", end - 1) };
+        entry(text, &name, "", &run[0], depth);
+        start = end;
+    }
+}
+
+fn scalar(key: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => match number.as_u64() {
+            Some(bytes) if key.ends_with("_bytes") => size::format(bytes),
+            _ => number.to_string(),
+        },
+        Value::String(string) if string.contains(['\n', '\r']) => format!("{string:?}"),
+        Value::String(string) => string.clone(),
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().map(|item| scalar(key, item)).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(_) | Value::Object(_) => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nested_facts_read_well() {
+        let facts = json!({
+            "model_type": "llama", "supported": true, "missing": [], "weights_bytes": 335_123_456u64,
+            "eos": [1, 2], "bos": null, "memory": {"kv_bytes": 10, "note": "a\nb"},
+            "layers": [{"heads": 2}, {"heads": 2}, {"heads": 4}],
+        });
+        let outline = "model type: llama\nsupported: yes\nmissing: none\nweights: 335 MB\neos: 1, 2\nbos: -\n\
+            memory:\n  kv: 10 bytes\n  note: \"a\\nb\"\nlayers:\n  0–1:\n    heads: 2\n  2:\n    heads: 4\n";
+        assert_eq!(of(&facts), outline);
+        assert_eq!(of(&json!(3)), "3\n");
+    }
+}

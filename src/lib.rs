@@ -3,7 +3,11 @@
 
 mod error;
 mod event;
+#[allow(dead_code)]
+mod output;
 mod request;
+#[allow(dead_code)]
+mod sample;
 
 pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};

@@ -5,10 +5,10 @@ mod library;
 mod program;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::sh::{self, ROOT, Result};
+use crate::sh::{self, Result};
 use library::Library;
 use program::{Language, Linking, Program, Way};
 
@@ -94,15 +94,15 @@ impl Options {
 fn tiny_model() -> Result<PathBuf> {
     let folder = output_folder()?.join("model");
     let mut cargo = Command::new(sh::cargo());
-    cargo.current_dir(ROOT).args(["run", "--quiet", "--no-default-features", "--example", "tiny_model", "--"]);
+    cargo.current_dir(sh::root()).args(["run", "--quiet", "--no-default-features", "--example", "tiny_model", "--"]);
     sh::run(cargo.arg(&folder))?;
     Ok(folder)
 }
 
 /// The programs of the given names, or all.
 fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
-    let mut all = vec![Path::new(ROOT).join("examples/chat.c")];
-    for entry in fs::read_dir(Path::new(ROOT).join("tests/c"))? {
+    let mut all = vec![sh::root().join("examples/chat.c")];
+    for entry in fs::read_dir(sh::root().join("tests/c"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "c") {
             all.push(path);
@@ -121,7 +121,7 @@ fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
 
 /// Where all of this happens.
 fn output_folder() -> Result<PathBuf> {
-    let folder = Path::new(ROOT).join("target/c-test");
+    let folder = sh::root().join("target/c-test");
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -28,8 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "error", "event", "object", "request", "weights", "source", "arch", "text", "backend", "nn", "sample", "output",
-            "VERSION",
+            "error", "event", "object", "request", "weights", "source", "arch", "text", "backend", "nn", "sample",
+            "output", "VERSION",
         ],
     ),
 ];

@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use mlx_rs::{Device, memory};
 
-use super::{error, raw};
-use crate::error::{Error, Result};
+use super::error::{self, Result};
+use super::raw;
+use crate::error::Error;
 
 /// One of MLX's devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,22 +25,21 @@ thread_local! {
 }
 
 impl MlxDevice {
-    /// Whether the loaded libmlx has a GPU to run on. On Linux that takes its CUDA build and an NVIDIA GPU.
-    pub fn gpu_available() -> bool {
+    /// Whether the loaded libmlx can compute on it. On Linux, the GPU takes MLX's CUDA build and an NVIDIA GPU.
+    pub fn is_available(self) -> bool {
         error::install();
-        raw::gpu_available().unwrap_or(false)
+        self == Self::Cpu || raw::gpu_available().unwrap_or(false)
     }
 
     /// Prepares MLX to compute on this device.
     pub(super) fn start(self) -> Result<()> {
-        error::install();
-        if self == Self::Gpu && !raw::gpu_available()? {
+        if !self.is_available() {
             let hint = if cfg!(target_os = "linux") {
                 "put the libmlx.so of MLX's CUDA build and its NVIDIA libraries on LD_LIBRARY_PATH, or use the device cpu"
             } else {
                 "use the device cpu"
             };
-            return Err(Error::unsupported("MLX has no GPU to run on").with_hint(hint));
+            return Err(Error::unsupported("MLX has no GPU to run on").with_hint(hint).into());
         }
         if self == Self::Cpu {
             // It would run a C++ compiler and load what that made.

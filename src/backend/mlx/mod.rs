@@ -61,6 +61,9 @@ impl Mlx {
     pub fn new(device: MlxDevice, precision: Precision) -> Result<Self> {
         device.start().map_err(|fault| fault.0)?;
         let exact = precision == Precision::Exact;
+        if exact && device == MlxDevice::Gpu && std::env::var_os("MLX_ENABLE_TF32").is_none() {
+            tracing::warn!("MLX computes f32 products in TF32 on some GPUs, unless MLX_ENABLE_TF32=0 is set");
+        }
         Ok(Self { device, exact, width: Cell::new(if exact { 4 } else { 2 }) })
     }
 

@@ -95,7 +95,7 @@ fn stories_on_mlx() {
 #[test]
 fn a_wrong_setting_is_seen() {
     let engine = engine(Device::Cpu);
-    let case = support::case("llama-f32");
+    let case = support::case("llama");
     let reference = case.reference();
     for (key, value) in [("rms_norm_eps", 1e-2), ("rope_theta", 20_000.0)] {
         let folder = Fixture::case(&case).set(key, value).build();

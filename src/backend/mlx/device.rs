@@ -25,15 +25,16 @@ thread_local! {
 }
 
 impl MlxDevice {
-    /// Whether the loaded libmlx can compute on it. On Linux, the GPU takes MLX's CUDA build and an NVIDIA GPU.
-    pub fn is_available(self) -> bool {
+    /// Whether the loaded libmlx has a GPU to run on. On Linux that takes its CUDA build and an NVIDIA GPU.
+    pub fn gpu_available() -> bool {
         error::install();
-        self == Self::Cpu || raw::gpu_available().unwrap_or(false)
+        raw::gpu_available().unwrap_or(false)
     }
 
     /// Prepares MLX to compute on this device.
     pub(super) fn start(self) -> Result<()> {
-        if !self.is_available() {
+        error::install();
+        if self == Self::Gpu && !raw::gpu_available()? {
             let hint = if cfg!(target_os = "linux") {
                 "put the libmlx.so of MLX's CUDA build and its NVIDIA libraries on LD_LIBRARY_PATH, or use the device cpu"
             } else {

@@ -4,14 +4,13 @@ use super::argmax::{argmax, checked_max};
 use super::exp::exp_sum;
 use super::history::History;
 use super::random::uniform;
-use super::select::{Candidate, Mass, best, collect, move_best, with_ties};
+use super::select::{Buckets, Candidate, top};
 use crate::error::Result;
 use crate::event::TokenLogprob;
 use crate::request::Sampling;
 
-/// How far below the best logit candidates are gathered at first: the rest has e⁻¹⁶ of its probability or less each,
-/// so that only flat distributions need a second look.
-const NEAR: f32 = 16.0;
+/// From this number of tokens on, summing up the whole vocabulary is cheaper than gathering them.
+const MANY: usize = 4096;
 
 /// A token that was picked.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,14 +34,12 @@ pub(crate) struct Picked {
 pub(crate) struct Sampler {
     sampling: Sampling,
     history: History,
-    /// Scratch, kept between steps.
-    candidates: Vec<Candidate>,
 }
 
 impl Sampler {
     /// A sampler for a vocabulary of `vocab` tokens; ids from there on are ignored where they are observed.
     pub(crate) fn new(sampling: Sampling, vocab: usize) -> Self {
-        Self { sampling, history: History::new(vocab), candidates: Vec::new() }
+        Self { sampling, history: History::new(vocab) }
     }
 
     /// Whether every pick is the arg-max of the model's logits and nothing else is asked for, so that the backend
@@ -72,7 +69,7 @@ impl Sampler {
     /// `Internal` naming the token when a logit is NaN or +∞, or when all are −∞.
     pub(crate) fn pick(&mut self, logits: &mut [f32], position: u64) -> Result<Picked> {
         let model = match self.sampling.logprobs {
-            Some(alternatives) => Some(self.measure(logits, alternatives)?),
+            Some(alternatives) => Some(Self::measure(logits, alternatives)?),
             None => None,
         };
         let mut original = Vec::new();
@@ -108,62 +105,39 @@ impl Sampler {
     }
 
     /// The logarithm of Σ e^logit, and the best tokens with their log-probabilities.
-    fn measure(&mut self, logits: &[f32], alternatives: usize) -> Result<(f64, Vec<(u32, f32)>)> {
+    fn measure(logits: &[f32], alternatives: usize) -> Result<(f64, Vec<(u32, f32)>)> {
         let max = checked_max(logits)?;
-        let log_total = f64::from(max) + exp_sum(logits, max, 1.0).ln();
-        let mut top = Vec::new();
-        if alternatives > 0 {
-            collect(logits, max - NEAR, &mut self.candidates);
-            if self.candidates.len() < alternatives {
-                collect(logits, f32::NEG_INFINITY, &mut self.candidates);
-            }
-            top.extend(
-                best(&mut self.candidates, alternatives)
-                    .iter()
-                    .map(|c| (c.id(), (f64::from(c.logit()) - log_total) as f32)),
-            );
-        }
-        Ok((log_total, top))
+        let log_total = f64::from(max) + exp_sum(logits, max).ln();
+        let logprob = |c: &Candidate| (c.id(), (f64::from(c.logit()) - log_total) as f32);
+        Ok((log_total, top(logits, alternatives).iter().map(logprob).collect()))
     }
 
-    fn draw(&mut self, logits: &[f32], position: u64) -> Result<u32> {
+    fn draw(&self, logits: &[f32], position: u64) -> Result<u32> {
+        let s = &self.sampling;
         let max = checked_max(logits)?;
-        let u = uniform(self.sampling.seed, position);
-        let temperature = self.sampling.temperature;
-        let tempered = Mass { max, temperature };
-        let candidates = &mut self.candidates;
-        let (top_p, top_k, min_p) = (self.sampling.top_p, self.sampling.top_k, self.sampling.min_p);
-
-        let (kept, target) = if top_p < 1.0 || top_k > 0 || min_p > 0.0 {
-            let plain = Mass { max, temperature: 1.0 };
-            let floor = if min_p > 0.0 { max + min_p.ln() } else { f32::NEG_INFINITY };
-            let needed = if top_p < 1.0 { f64::from(top_p) * exp_sum(logits, max, 1.0) } else { f64::INFINITY };
-            collect(logits, floor.max(max - NEAR), candidates);
-            let complete = floor >= max - NEAR
-                || (top_k > 0 && candidates.len() >= top_k)
-                || (top_p < 1.0 && plain.sum(candidates) >= needed);
-            if !complete {
-                collect(logits, floor, candidates);
-            }
-            let mut kept = candidates.len();
-            if top_k > 0 {
-                kept = move_best(candidates, top_k);
-            }
-            if top_p < 1.0 {
-                let nucleus = plain.prefix(&mut candidates[..kept], needed);
-                kept = with_ties(&mut candidates[..kept], nucleus);
-            }
-            (kept, u * tempered.sum(&candidates[..kept]))
-        } else {
-            let target = u * exp_sum(logits, max, temperature);
-            collect(logits, max - NEAR * temperature, candidates);
-            if tempered.sum(candidates) < target {
-                collect(logits, f32::NEG_INFINITY, candidates);
-            }
-            (candidates.len(), target)
-        };
-        let last = tempered.prefix(&mut candidates[..kept], target);
-        Ok(candidates[last - 1].id())
+        let u = uniform(s.seed, position);
+        if s.top_p == 1.0 && s.top_k == 0 && s.min_p == 0.0 {
+            return Ok(Buckets::new(logits, max, s.temperature).reach(u, Candidate::END).id());
+        }
+        // Every filter keeps the tokens up to some point of the order; what all of them keep ends at the first.
+        let mut buckets = Buckets::new(logits, max, 1.0);
+        let mut limit = Candidate::END;
+        if s.min_p > 0.0 {
+            limit = Candidate::new(0, max + s.min_p.ln()).after_ties();
+        }
+        if s.top_k > 0 {
+            limit = limit.min(buckets.nth(s.top_k));
+        }
+        if s.top_p < 1.0 {
+            limit = limit.min(buckets.reach(f64::from(s.top_p), Candidate::END).after_ties());
+        }
+        let few = limit != Candidate::END && buckets.tokens_up_to(limit) < MANY;
+        Ok(match s.temperature {
+            1.0 => buckets.reach(u, limit),
+            temperature if few => buckets.reach_at(temperature, u, limit),
+            temperature => Buckets::new(logits, max, temperature).reach(u, limit),
+        }
+        .id())
     }
 }
 

@@ -8,6 +8,8 @@ mod output;
 mod request;
 #[allow(dead_code)]
 mod sample;
+#[allow(dead_code)]
+mod text;
 
 pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Timings, TokenLogprob, Usage};

@@ -87,8 +87,17 @@ impl Tokenizer {
     pub(crate) fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
         self.check_long(text)?;
         let shared = &*self.shared;
-        let encoding = guarded(&shared.file, "tokenizing", || shared.backend.encode_fast(text, add_special))?;
-        Ok(encoding.get_ids().to_vec())
+        let encode = || {
+            let encoding = guarded(&shared.file, "tokenizing", || shared.backend.encode_fast(text, add_special))?;
+            Ok(encoding.get_ids().to_vec())
+        };
+        // On a thread of its own: the backend caches words by thread, and would keep them longer than the tokenizer.
+        std::thread::scope(|scope| {
+            match std::thread::Builder::new().name("tokenize".to_owned()).spawn_scoped(scope, encode) {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Error::internal("the tokenizing thread panicked"))),
+                Err(_) => encode(),
+            }
+        })
     }
 
     /// The text of ids, without special tokens if `skip_special`. Ids without a token are left out.
@@ -243,3 +252,7 @@ fn lookaround_patterns(pre_tokenizer: Option<&PreTokenizerWrapper>, patterns: &m
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "tokenizer_tests.rs"]
+mod tests;

@@ -5,8 +5,8 @@ mod run;
 mod support;
 
 use pocketmlx::{Device, Engine, EngineOptions, LoadOptions, Precision, Request, SessionOptions};
-use serde_json::Value;
 use run::{collect, load_with, shared};
+use serde_json::Value;
 use support::{Case, Fixture, cases, tokens};
 
 /// What counts as equal: both sides compute in f32, in different orders.

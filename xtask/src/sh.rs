@@ -25,11 +25,8 @@ pub fn read(command: &mut Command) -> Result<String> {
 
 /// Runs a command whose standard output is shown and also given to `line`, line by line; `false` when it fails.
 pub fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| cannot_start(command, &error))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_start(command, &error))?;
     for text in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let text = text?;
         println!("{text}");

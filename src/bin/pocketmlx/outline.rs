@@ -41,13 +41,20 @@ fn entry(text: &mut String, name: &str, key: &str, value: &Value, depth: usize) 
     }
 }
 
-/// Items under their numbers; a run of equal ones under the first and the last.
+/// Items under their names or numbers; a run of equal ones under the numbers of the first and the last.
 fn list(text: &mut String, items: &[Value], depth: usize) {
     let mut start = 0;
     for run in items.chunk_by(|a, b| a == b) {
         let end = start + run.len();
-        let name = if run.len() == 1 { start.to_string() } else { format!("{start}–{}", end - 1) };
-        entry(text, &name, "", &run[0], depth);
+        match &run[0] {
+            Value::Object(fields) if fields.get("name").is_some_and(Value::is_string) => {
+                let mut fields = fields.clone();
+                let name = fields.shift_remove("name").unwrap_or_default();
+                entry(text, &scalar("", &name), "", &Value::Object(fields), depth);
+            }
+            item if run.len() == 1 => entry(text, &start.to_string(), "", item, depth),
+            item => entry(text, &format!("{start}–{}", end - 1), "", item, depth),
+        }
         start = end;
     }
 }
@@ -80,10 +87,11 @@ mod tests {
         let facts = json!({
             "model_type": "llama", "supported": true, "missing": [], "weights_bytes": 335_123_456u64,
             "eos": [1, 2], "bos": null, "memory": {"kv_bytes": 10, "note": "a\nb"},
-            "layers": [{"heads": 2}, {"heads": 2}, {"heads": 4}],
+            "devices": [{"name": "cpu", "available": true}], "layers": [{"heads": 2}, {"heads": 2}, {"heads": 4}],
         });
         let outline = "model type: llama\nsupported: yes\nmissing: none\nweights: 335 MB\neos: 1, 2\nbos: -\n\
-            memory:\n  kv: 10 bytes\n  note: \"a\\nb\"\nlayers:\n  0–1:\n    heads: 2\n  2:\n    heads: 4\n";
+            memory:\n  kv: 10 bytes\n  note: \"a\\nb\"\n\
+            devices:\n  cpu:\n    available: yes\nlayers:\n  0–1:\n    heads: 2\n  2:\n    heads: 4\n";
         assert_eq!(of(&facts), outline);
         assert_eq!(of(&json!(3)), "3\n");
     }

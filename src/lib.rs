@@ -1,6 +1,7 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
+#[allow(dead_code, unused_imports)]
 mod arch;
 #[allow(dead_code)]
 mod backend;
@@ -8,7 +9,9 @@ mod engine;
 mod error;
 mod event;
 mod request;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
+mod source;
+#[allow(dead_code, unused_imports)]
 mod weights;
 
 pub use backend::Precision;

@@ -142,6 +142,34 @@ pub struct QuantizationFormat {
     pub group_size: usize,
 }
 
+impl Spec {
+    /// Every matrix, the embedding table and the head included.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let layers = self.layers.iter().flat_map(|Layer { attention, mlp, .. }| {
+            attention.qkv.iter().chain([&attention.output]).chain(&mlp.gate_up).chain([&mlp.down])
+        });
+        [&self.embedding].into_iter().chain(layers).chain(&self.head)
+    }
+
+    /// Every norm.
+    pub(crate) fn norms(&self) -> impl Iterator<Item = &Norm> {
+        let layers = self.layers.iter().flat_map(|Layer { attention_norm, attention, mlp_norm, .. }| {
+            [attention_norm, mlp_norm].into_iter().chain(&attention.query_norm).chain(&attention.key_norm)
+        });
+        layers.chain([&self.final_norm])
+    }
+}
+
+impl QuantizationFormat {
+    /// The formats that exist, for messages.
+    pub(crate) const KNOWN: &str = "2, 3, 4, 5, 6 or 8 bits in groups of 32, 64 or 128";
+
+    /// Whether there are codes of this width in groups of this size.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self.bits, 2 | 3 | 4 | 5 | 6 | 8) && matches!(self.group_size, 32 | 64 | 128)
+    }
+}
+
 impl Quantization {
     /// The format of a tensor (name without `.weight`), if it may be quantized at all.
     pub fn format(&self, name: &str) -> Option<QuantizationFormat> {

@@ -140,6 +140,13 @@ pub(crate) struct MemoryUse {
 
 /// The operations of a model.
 pub(crate) trait Backend: Sized + 'static {
+    /// Whether picked tokens are computed behind the host's back, so that the next step should be queued before they
+    /// are read.
+    const PIPELINED: bool;
+
+    /// Whether a row's result is the same, bit for bit, however many rows are computed with it.
+    const BATCH_INVARIANT: bool;
+
     /// A matrix of activations; cheap to clone.
     type Tensor: Clone;
     /// A loaded matrix, dense or quantized, with its optional bias; may consist of several tensors stacked by rows.
@@ -165,6 +172,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// An empty cache. Allocates on append.
     fn new_cache(&self, layout: CacheLayout) -> Self::Cache;
+
+    /// Bytes that a cache of `len` positions takes.
+    fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize;
 
     /// Rows of the embedding table.
     fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<Self::Tensor>;

@@ -1,7 +1,38 @@
 //! Engines, models, sessions and generations: the public way to run a model.
 
+mod answer;
+mod budget;
+mod channel;
+mod decode;
+mod device;
+mod generation;
+mod guard;
+mod handle;
+mod job;
+mod load;
+mod memory;
+mod model;
 mod options;
+mod pace;
+mod prefill;
+mod prefix;
+mod probe;
+mod recipe;
+mod row;
+mod runner;
+mod scheduler;
+mod score;
+mod session;
+mod text;
+mod worker;
 
+pub use channel::Poll;
+pub use device::system_info;
+pub use generation::{Canceller, Generation};
+pub use handle::Engine;
+pub use model::Model;
 pub use options::{Device, EngineOptions, LoadOptions, ProbeOptions, SessionOptions};
-mod stub;
-pub use stub::*;
+pub use probe::probe;
+pub use score::Score;
+pub use session::Session;
+pub use text::Text;

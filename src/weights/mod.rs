@@ -1,9 +1,27 @@
 //! Checkpoint tensors: opened, checked, and handed out as views of a memory map or of bytes in memory.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arch::spec::QuantizationFormat;
+
+mod files;
+mod header;
+mod linear;
+#[allow(unsafe_code)]
+mod map;
+mod names;
+mod shards;
+mod tensors;
+#[cfg(test)]
+mod tests;
+mod unique;
+
+pub(crate) use files::{Access, ModelFiles};
+pub(crate) use linear::{linear, norm};
+pub(crate) use names::{check_names, needed_bytes};
+pub(crate) use tensors::Tensors;
 
 /// Number formats of stored tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +34,32 @@ pub enum Dtype {
     Bf16,
     /// Packed codes of quantized tensors.
     U32,
+}
+
+impl Dtype {
+    /// Bytes of one number.
+    pub fn width(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Whether numbers of this format are weights as they are, without codes.
+    pub fn is_float(self) -> bool {
+        self != Self::U32
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::U32 => "U32",
+        })
+    }
 }
 
 /// Where a tensor's bytes live: a memory map or a buffer, kept alive by all views.
@@ -35,6 +79,19 @@ pub(crate) struct TensorView {
 }
 
 impl TensorView {
+    /// A view of `range` of `storage`. Callers have checked that the range lies inside and holds `shape` numbers.
+    pub(crate) fn from_storage(
+        name: String,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        storage: Storage,
+        range: Range<usize>,
+    ) -> Self {
+        debug_assert_eq!(range.len(), shape.iter().product::<usize>() * dtype.width(), "{name}");
+        debug_assert!(range.end <= (*storage).as_ref().len(), "{name}");
+        Self { name, dtype, shape, storage, range }
+    }
+
     /// The little-endian bytes; no alignment is promised.
     pub fn bytes(&self) -> &[u8] {
         &(*self.storage).as_ref()[self.range.clone()]
@@ -71,4 +128,13 @@ pub(crate) enum Matrix {
         /// Bits and group size.
         format: QuantizationFormat,
     },
+}
+
+/// A name from a file, fit for a message: quoted, escaped and cut short.
+fn shown(name: &str) -> String {
+    const LIMIT: usize = 120;
+    match name.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", &name[..end], name.len()),
+        None => format!("{name:?}"),
+    }
 }

@@ -1,1 +1,42 @@
-fn main() {}
+//! The chores of this repository: `cargo xtask VERB`.
+
+mod mlx;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+
+  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX and the C programs
+  mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
+                    with --lib, link the libmlx.so in DIR instead of the one it fetches
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, rest) = match args.split_first() {
+        Some((verb, rest)) => (verb.as_str(), rest),
+        None => ("", args.as_slice()),
+    };
+    let result = match verb {
+        "mlx" => mlx::run(rest),
+        "test" => test::run(rest),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {verb}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Typed, bounded access to `config.json`. Every error names the key and its value.
+//!
+//! A key whose value is `null` counts as absent, as in the configurations that transformers writes.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Code, Error, Result};
+
+/// How much of a value a message shows.
+const SHOWN: usize = 80;
+
+/// An object of the configuration.
+#[derive(Clone)]
+pub(super) struct Config<'a> {
+    map: &'a Map<String, Value>,
+    /// What messages call the file.
+    file: &'a str,
+    /// The path of this object in the file: empty, or ending with a dot.
+    path: String,
+}
+
+impl<'a> Config<'a> {
+    pub fn new(config: &'a Value, file: &'a str) -> Result<Self> {
+        match config {
+            Value::Object(map) => Ok(Self { map, file, path: String::new() }),
+            other => Err(Error::corrupt(file, format_args!("is {}, not an object", shown(other)))),
+        }
+    }
+
+    /// The object under `key`.
+    pub fn object(&self, key: &str) -> Result<Option<Self>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Self { map, file: self.file, path: format!("{}{key}.", self.path) })),
+            Some(_) => Err(self.wrong(key, "an object")),
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Keys and values in the order of the file, `null` ones included.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.map.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// A whole number that must be there.
+    pub fn usize(&self, key: &str, range: RangeInclusive<usize>) -> Result<usize> {
+        self.optional_usize(key, range)?.ok_or_else(|| self.missing(key))
+    }
+
+    pub fn usize_or(&self, key: &str, default: usize, range: RangeInclusive<usize>) -> Result<usize> {
+        Ok(self.optional_usize(key, range)?.unwrap_or(default))
+    }
+
+    pub fn optional_usize(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n));
+        let expected = || format!("a whole number from {} to {}", range.start(), range.end());
+        number.map(Some).ok_or_else(|| self.wrong(key, expected()))
+    }
+
+    /// A number that must be there.
+    pub fn f64(&self, key: &str, range: RangeInclusive<f64>) -> Result<f64> {
+        self.optional_f64(key, range)?.ok_or_else(|| self.missing(key))
+    }
+
+    pub fn f64_or(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64> {
+        Ok(self.optional_f64(key, range)?.unwrap_or(default))
+    }
+
+    pub fn optional_f64(&self, key: &str, range: RangeInclusive<f64>) -> Result<Option<f64>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = value.as_f64().filter(|n| range.contains(n));
+        let expected = || format!("a number from {} to {}", range.start(), range.end());
+        number.map(Some).ok_or_else(|| self.wrong(key, expected()))
+    }
+
+    /// Numbers of a list.
+    pub fn f64s(&self, key: &str, range: RangeInclusive<f64>) -> Result<Option<Vec<f64>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let numbers = value.as_array().and_then(|list| {
+            list.iter().map(|item| item.as_f64().filter(|n| range.contains(n))).collect::<Option<Vec<_>>>()
+        });
+        let expected = || format!("a list of numbers from {} to {}", range.start(), range.end());
+        numbers.map(Some).ok_or_else(|| self.wrong(key, expected()))
+    }
+
+    /// A truth value that must be there.
+    pub fn bool(&self, key: &str) -> Result<bool> {
+        self.get(key).ok_or_else(|| self.missing(key))?;
+        self.bool_or(key, false)
+    }
+
+    pub fn bool_or(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(_) => Err(self.wrong(key, "true or false")),
+        }
+    }
+
+    pub fn string(&self, key: &str) -> Result<Option<&'a str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.wrong(key, "a string")),
+        }
+    }
+
+    /// Strings of a list.
+    pub fn strings(&self, key: &str) -> Result<Option<Vec<&'a str>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let strings = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+        strings.map(Some).ok_or_else(|| self.wrong(key, "a list of strings"))
+    }
+
+    /// A value that isn't what its key asks for.
+    pub fn wrong(&self, key: &str, expected: impl std::fmt::Display) -> Error {
+        self.corrupt(key, format_args!("must be {expected}"))
+    }
+
+    /// A value that contradicts others.
+    pub fn corrupt(&self, key: &str, message: impl std::fmt::Display) -> Error {
+        Error::corrupt(self.file, format_args!("{} {message}", self.named(key)))
+    }
+
+    /// A value that means something we can't do.
+    pub fn unsupported(&self, key: &str, message: impl std::fmt::Display) -> Error {
+        Error::new(Code::Unsupported, format!("{}: {} {message}", self.file, self.named(key)))
+    }
+
+    fn missing(&self, key: &str) -> Error {
+        Error::corrupt(self.file, format_args!("{}{key} is missing", self.path))
+    }
+
+    /// `path.key = value`.
+    fn named(&self, key: &str) -> String {
+        match self.get(key) {
+            Some(value) => format!("{}{} = {}", self.path, cut(key), shown(value)),
+            None => format!("{}{}", self.path, cut(key)),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        // Not written out: a value may be megabytes long.
+        Value::Array(list) => format!("a list of {}", list.len()),
+        Value::Object(map) => format!("an object of {}", map.len()),
+        Value::String(text) => format!("{:?}", cut(text)),
+        other => other.to_string(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}

@@ -1,0 +1,62 @@
+//! The `quantization` of a configuration, in the style of MLX.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::config::Config;
+use super::spec::{Quantization, QuantizationFormat};
+use crate::error::Result;
+
+/// How quantized tensors are stored, if any are.
+///
+/// MLX writes `{"group_size": 64, "bits": 4, "mode": "affine"}` with per-layer formats, `true` or `false` beside these,
+/// under `quantization` and again under `quantization_config`. Other tools use the second key for formats of their own.
+pub(super) fn quantization(config: &Config) -> Result<Option<Quantization>> {
+    if let Some(quantization) = config.object("quantization")? {
+        return read(&quantization).map(Some);
+    }
+    let Some(quantization) = config.object("quantization_config")? else { return Ok(None) };
+    if quantization.get("quant_method").is_some() {
+        return Err(quantization
+            .unsupported("quant_method", "is not supported; MLX's affine quantization is")
+            .with_hint("convert the unquantized model with `mlx_lm.convert -q`, or look for an MLX version of it"));
+    }
+    read(&quantization).map(Some)
+}
+
+fn read(quantization: &Config) -> Result<Quantization> {
+    let default = format(quantization)?;
+    let mut overrides = BTreeMap::new();
+    for (name, value) in quantization.entries() {
+        let format = match value {
+            _ if matches!(name, "group_size" | "bits" | "mode") => continue,
+            Value::Bool(true) => Some(default),
+            Value::Bool(false) => None,
+            Value::Object(_) => match quantization.object(name)? {
+                Some(layer) => Some(format(&layer)?),
+                None => continue,
+            },
+            Value::Null => continue,
+            _ => return Err(quantization.unsupported(name, "is not known")),
+        };
+        overrides.insert(name.to_string(), format);
+    }
+    Ok(Quantization { default: Some(default), overrides })
+}
+
+fn format(config: &Config) -> Result<QuantizationFormat> {
+    match config.string("mode")? {
+        None | Some("affine") => {}
+        Some(_) => return Err(config.unsupported("mode", "is not supported; affine is")),
+    }
+    // Far enough to say below what exists.
+    let bits = config.usize("bits", 0..=usize::MAX)?;
+    let group_size = config.usize("group_size", 0..=usize::MAX)?;
+    let format = QuantizationFormat { bits, group_size };
+    if !format.is_known() {
+        let key = if matches!(group_size, 32 | 64 | 128) { "bits" } else { "group_size" };
+        return Err(config.corrupt(key, format_args!("is not one of {}", QuantizationFormat::KNOWN)));
+    }
+    Ok(format)
+}

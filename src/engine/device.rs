@@ -1,0 +1,132 @@
+//! Which device an engine computes on, and what this machine has.
+
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use serde_json::{Value, json};
+
+use super::options::{Device, EngineOptions};
+use crate::backend::cpu::Pool;
+use crate::error::{Error, Result};
+
+/// The most threads of the CPU backend.
+const MAX_THREADS: usize = 256;
+
+/// A device that was found to be there.
+#[derive(Clone)]
+pub(crate) enum Compute {
+    /// The CPU backend.
+    Cpu(Arc<Threads>),
+    /// MLX.
+    #[cfg(feature = "mlx")]
+    Mlx(crate::backend::mlx::MlxDevice),
+}
+
+/// The CPU backend's threads, started with the first model.
+pub(crate) struct Threads {
+    count: usize,
+    pool: OnceCell<Arc<Pool>>,
+}
+
+impl Threads {
+    /// The threads.
+    pub fn pool(&self) -> Result<Arc<Pool>> {
+        self.pool.get_or_try_init(|| Pool::new(self.count)).cloned()
+    }
+}
+
+impl Compute {
+    /// Finds the device that the options ask for.
+    ///
+    /// # Errors
+    /// `Unsupported` when it is not there, naming what is.
+    pub fn choose(options: &EngineOptions) -> Result<Self> {
+        let threads = options.threads.unwrap_or_else(processors);
+        if threads == 0 || threads > MAX_THREADS {
+            return Err(Error::invalid(format!("threads is {threads}; it must be 1 to {MAX_THREADS}")));
+        }
+        let cpu = || Self::Cpu(Arc::new(Threads { count: threads, pool: OnceCell::new() }));
+        match options.device {
+            Device::Cpu => Ok(cpu()),
+            Device::Auto => Ok(Self::mlx_gpu().unwrap_or_else(|_| cpu())),
+            Device::MlxGpu => Self::mlx_gpu(),
+            Device::MlxCpu => Self::mlx_cpu(),
+        }
+    }
+
+    #[cfg(feature = "mlx")]
+    fn mlx_gpu() -> Result<Self> {
+        use crate::backend::mlx::MlxDevice;
+        if MlxDevice::Gpu.is_available() {
+            return Ok(Self::Mlx(MlxDevice::Gpu));
+        }
+        Err(Error::unsupported("device mlx-gpu: MLX finds no GPU on this machine")
+            .with_hint("use --device cpu; on Linux, MLX needs an NVIDIA GPU and its CUDA build of libmlx"))
+    }
+
+    #[cfg(feature = "mlx")]
+    fn mlx_cpu() -> Result<Self> {
+        Ok(Self::Mlx(crate::backend::mlx::MlxDevice::Cpu))
+    }
+
+    #[cfg(not(feature = "mlx"))]
+    fn mlx_gpu() -> Result<Self> {
+        Err(without_mlx(Device::MlxGpu))
+    }
+
+    #[cfg(not(feature = "mlx"))]
+    fn mlx_cpu() -> Result<Self> {
+        Err(without_mlx(Device::MlxCpu))
+    }
+
+    /// The device's name.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Cpu(_) => Device::Cpu,
+            #[cfg(feature = "mlx")]
+            Self::Mlx(crate::backend::mlx::MlxDevice::Gpu) => Device::MlxGpu,
+            #[cfg(feature = "mlx")]
+            Self::Mlx(crate::backend::mlx::MlxDevice::Cpu) => Device::MlxCpu,
+        }
+    }
+
+    /// Threads of the CPU backend.
+    pub fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Cpu(threads) => Some(threads.count),
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => None,
+        }
+    }
+}
+
+#[cfg(not(feature = "mlx"))]
+fn without_mlx(device: Device) -> Error {
+    Error::unsupported(format!("device {}: this build has no MLX", device.name()))
+        .with_hint("build with --features mlx (on Linux after `cargo xtask mlx`), or use --device cpu")
+}
+
+/// Processors that this process may use.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What this machine and build can do, as JSON: version, devices, processors, memory.
+pub fn system_info() -> Value {
+    let available = |device: Device| {
+        let options = EngineOptions { device, ..EngineOptions::default() };
+        match Compute::choose(&options) {
+            Ok(_) => json!({ "name": device.name(), "available": true, "detail": "" }),
+            Err(error) => json!({ "name": device.name(), "available": false, "detail": error.message(), "hint": error.hint() }),
+        }
+    };
+    let devices = [Device::Cpu, Device::MlxGpu, Device::MlxCpu].map(available);
+    json!({
+        "version": crate::VERSION,
+        "devices": devices,
+        "processors": processors(),
+        "simd": crate::backend::cpu::simd_level(),
+        "memory_bytes": super::memory::total(),
+        "available_memory_bytes": super::memory::available(),
+    })
+}

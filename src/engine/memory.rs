@@ -1,0 +1,21 @@
+//! The machine's memory.
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+fn read() -> System {
+    System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()))
+}
+
+/// Bytes of memory in the machine, or what a container allows; 0 when it can't be told.
+pub(super) fn total() -> u64 {
+    let system = read();
+    match system.cgroup_limits() {
+        Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
+        _ => system.total_memory(),
+    }
+}
+
+/// Bytes that could be taken now without swapping.
+pub(super) fn available() -> u64 {
+    read().available_memory()
+}

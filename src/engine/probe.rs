@@ -1,0 +1,30 @@
+//! What a model is and what it would take, without reading weights.
+
+use serde_json::{Value, json};
+
+use super::options::ProbeOptions;
+use crate::arch;
+use crate::error::Result;
+use crate::source;
+
+/// The context that memory is estimated for when the options name none.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// What a model is, and the memory that its weights and the state of one sequence take, as JSON. Reads no weights.
+///
+/// # Errors
+/// As [`Engine::load`](crate::Engine::load): a model that can't be loaded is refused here for the same reason.
+pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
+    let files = source::resolve(source)?;
+    let spec = arch::spec(&files)?;
+    let context = options.context_length.unwrap_or(DEFAULT_CONTEXT.min(spec.context_length));
+    let estimate = arch::memory::estimate(&files, &spec, context)?;
+    Ok(json!({
+        "source": files.label(),
+        "supported": true,
+        "model_type": spec.model_type,
+        "context_length": spec.context_length,
+        "memory": estimate,
+        "spec": spec,
+    }))
+}

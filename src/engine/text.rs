@@ -1,0 +1,86 @@
+//! A model's tokenizer and chat template, usable without its weights.
+
+use serde_json::Map;
+
+use crate::arch;
+use crate::error::{Error, Result};
+use crate::request::{Message, Request};
+use crate::source;
+use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer};
+use crate::weights::ModelFiles;
+
+/// A model's tokenizer and chat template.
+pub struct Text {
+    pub(super) tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+    label: String,
+}
+
+impl Text {
+    /// Reads tokenizer and template of a model; its weights need not be there.
+    ///
+    /// # Errors
+    /// `NotFound`, `CorruptFile` or `Unsupported` naming the file.
+    pub fn open(source: &str) -> Result<Self> {
+        let files = source::resolve(source)?;
+        let eos_ids = arch::spec(&files).map(|spec| spec.eos_ids).unwrap_or_default();
+        super::guard::guarded("reading the tokenizer", || Self::read(&files, &eos_ids))
+    }
+
+    pub(super) fn read(files: &ModelFiles, eos_ids: &[u32]) -> Result<Self> {
+        let files = TextFiles::read(files)?;
+        let tokenizer = Tokenizer::from_files(&files, eos_ids)?;
+        let template = ChatTemplate::from_files(&files)?;
+        Ok(Self { tokenizer, template, label: files.label })
+    }
+
+    /// Token ids of a text. `add_special` adds the tokens that the tokenizer puts around a text, such as BOS.
+    pub fn tokenize(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        self.tokenizer.encode(text, add_special)
+    }
+
+    /// The text of token ids, special tokens included.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an id that the tokenizer does not know.
+    pub fn detokenize(&self, ids: &[u32]) -> Result<String> {
+        self.tokenizer.decode(ids, false)
+    }
+
+    /// The prompt that the chat template makes of a request's `messages` or `transcript` and `tools`, ready for the
+    /// assistant's answer.
+    ///
+    /// # Errors
+    /// `Unsupported` when the model has no template; `InvalidArgument` when the template refuses the messages.
+    pub fn render(&self, request: &Request) -> Result<String> {
+        request.check()?;
+        let messages = request.messages.as_ref().or(request.transcript.as_ref()).ok_or_else(|| {
+            Error::invalid("the request has no messages to render").with_hint("give messages or transcript")
+        })?;
+        self.render_messages(messages, request)
+    }
+
+    /// Like [`render`](Self::render), for other messages than those of the request.
+    pub(super) fn render_messages(&self, messages: &[Message], request: &Request) -> Result<String> {
+        let template = self.template.as_ref().ok_or_else(|| {
+            Error::unsupported(format!("{} has no chat template", self.label))
+                .with_hint("give a plain prompt instead (--raw on the command line, \"prompt\" in a request)")
+        })?;
+        let none = Map::new();
+        template.render(
+            messages,
+            request.tools.as_deref().unwrap_or_default(),
+            true,
+            request.template.as_ref().unwrap_or(&none),
+        )
+    }
+
+    /// Whether the model has a chat template.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    pub(super) fn stream_decoder(&self, prompt: &[u32]) -> StreamDecoder {
+        StreamDecoder::new(&self.tokenizer, prompt)
+    }
+}

@@ -1,0 +1,9 @@
+//! The models, written once, generic over the backend.
+
+mod decoder;
+mod load;
+mod sequence;
+
+pub(crate) use decoder::Decoder;
+pub(crate) use load::Builder;
+pub(crate) use sequence::{Sequence, cache_layout};

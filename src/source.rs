@@ -1,0 +1,225 @@
+//! From what a host names as a model to the model's files.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Code, Error, Result};
+pub(crate) use crate::weights::ModelFiles;
+
+/// The file without which nothing is a model.
+const CONFIG: &str = "config.json";
+/// The name of the model inside the program.
+const DEMO: &str = "demo";
+/// How many of a folder's names a message spells out.
+const SPELLED_OUT: usize = 8;
+
+/// Finds a model: the path of a folder that holds a `config.json`.
+///
+/// The other sources of the design (`demo`, a `.gguf` file, `org/name` of the hub) are told apart and refused by name.
+pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
+    if source.is_empty() || source.contains('\0') {
+        return Err(Error::invalid(format!("{source:?} is not the name of a model"))
+            .with_hint("name the folder that holds the model's config.json"));
+    }
+    if source == DEMO {
+        return Err(Error::unsupported("demo: this build embeds no model yet")
+            .with_hint("name the folder that holds a model's config.json; a folder called demo is ./demo"));
+    }
+    let path = Path::new(source);
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => folder(path),
+        Ok(_) => Err(not_a_folder(path)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing(source, path)),
+        Err(e) => Err(Error::io(path, &e)),
+    }
+}
+
+fn folder(path: &Path) -> Result<ModelFiles> {
+    let files = ModelFiles::Folder(path.to_path_buf());
+    if files.exists(CONFIG) {
+        return Ok(files);
+    }
+    // A link of the hub's cache whose target is gone has an error of its own.
+    files.read(CONFIG)?;
+    let mut names: Vec<_> = fs::read_dir(path)
+        .map_err(|e| Error::io(path, &e))?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    let holds = match names.len() {
+        0 => "is empty".to_string(),
+        n if n > SPELLED_OUT => format!("holds {} and {} more", names[..SPELLED_OUT].join(", "), n - SPELLED_OUT),
+        _ => format!("holds {}", names.join(", ")),
+    };
+    let hint = match names.iter().find(|name| name.ends_with(".gguf")) {
+        Some(_) => "GGUF models are not in this version; name a folder with config.json and safetensors".to_string(),
+        None => match inner_model(path) {
+            Some(inner) => format!("did you mean {inner}?"),
+            None => "name the folder that holds the model's config.json".into(),
+        },
+    };
+    Err(Error::new(Code::NotFound, format!("{}: there is no {CONFIG}; the folder {holds}", path.display()))
+        .with_hint(hint))
+}
+
+/// A model one level below, or below `snapshots`, where the hub's cache keeps them.
+fn inner_model(path: &Path) -> Option<String> {
+    let below = |folder: &Path| {
+        let mut models: Vec<_> = fs::read_dir(folder)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|inner| inner.join(CONFIG).is_file())
+            .collect();
+        models.sort();
+        models.into_iter().next()
+    };
+    let inner = below(path).or_else(|| below(&path.join("snapshots")))?;
+    Some(inner.display().to_string())
+}
+
+fn not_a_folder(path: &Path) -> Error {
+    let shown = path.display();
+    if is_gguf(path) {
+        return Error::unsupported(format!("{shown}: GGUF models are not in this version"))
+            .with_hint("use the same model as MLX safetensors: a folder with config.json");
+    }
+    let error = Error::invalid(format!("{shown} is a file, not the folder of a model"));
+    match path.parent().filter(|parent| parent.join(CONFIG).is_file()) {
+        Some(parent) if parent.as_os_str().is_empty() => error.with_hint("name the folder: ."),
+        Some(parent) => error.with_hint(format!("name the folder: {}", parent.display())),
+        None => error.with_hint("name the folder that holds the model's config.json"),
+    }
+}
+
+fn missing(source: &str, path: &Path) -> Error {
+    if is_gguf(path) {
+        return Error::new(Code::NotFound, format!("{source}: no such file"))
+            .with_hint("GGUF models are not in this version either; name a folder with config.json");
+    }
+    if is_hub_id(source) {
+        return Error::unsupported(format!(
+            "{source}: there is no such folder, and downloads from the hub are not in this version"
+        ))
+        .with_hint(format!("download it first, e.g. `hf download {source} --local-dir DIR`, and name DIR"));
+    }
+    let hint = match source.strip_prefix("~/") {
+        Some(rest) => format!("`~` is expanded by shells only; write $HOME/{rest}"),
+        None => "name the folder that holds the model's config.json".into(),
+    };
+    Error::new(Code::NotFound, format!("{source}: no such folder")).with_hint(hint)
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+/// Whether a missing path can be meant as `org/name` or `org/name@revision`. Below an existing folder it is rather a
+/// path with a typing error.
+fn is_hub_id(source: &str) -> bool {
+    let id = source.split_once('@').map_or(source, |(id, _)| id);
+    let is_word = |word: &str| {
+        (1..=96).contains(&word.len())
+            && !word.starts_with(['.', '-'])
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    id.split_once('/').is_some_and(|(org, name)| is_word(org) && is_word(name) && !Path::new(org).is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error for a source, which must have one and a hint.
+    fn refused(source: &str) -> Error {
+        let error = resolve(source).err().expect(source);
+        assert!(!error.hint().is_empty(), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_folder_with_a_config_is_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CONFIG), "{}").unwrap();
+        let files = resolve(folder.path().to_str().unwrap()).unwrap();
+        assert_eq!((*files.read(CONFIG).unwrap().unwrap()).as_ref(), b"{}");
+        assert_eq!(files.label(), folder.path().to_str().unwrap());
+    }
+
+    #[test]
+    fn other_sources_are_refused_by_name() {
+        for (source, code, part) in [
+            ("", Code::InvalidArgument, "not the name"),
+            ("a\0b", Code::InvalidArgument, "not the name"),
+            ("demo", Code::Unsupported, "embeds no model"),
+            ("mlx-community/Qwen3-0.6B-4bit", Code::Unsupported, "downloads"),
+            ("mlx-community/Qwen3-0.6B-4bit@main", Code::Unsupported, "downloads"),
+            ("src/typo", Code::NotFound, "no such folder"),
+            ("./org/name", Code::NotFound, "no such folder"),
+            ("/no/such/folder", Code::NotFound, "no such folder"),
+            ("~/models/x", Code::NotFound, "no such folder"),
+            ("models/x.gguf", Code::NotFound, "no such file"),
+        ] {
+            let error = refused(source);
+            assert_eq!(error.code(), code, "{source}: {error}");
+            assert!(error.message().contains(part), "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_are_refused_with_the_folder_to_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        let gguf = folder.path().join("model.GGUF");
+        fs::write(folder.path().join(CONFIG), "{}").unwrap();
+        fs::write(&weights, "").unwrap();
+        fs::write(&gguf, "").unwrap();
+        let error = refused(weights.to_str().unwrap());
+        assert!(error.hint().contains(folder.path().to_str().unwrap()), "{}", error.hint());
+        assert_eq!(refused(gguf.to_str().unwrap()).code(), Code::Unsupported);
+    }
+
+    #[test]
+    fn a_folder_without_config_is_told_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        assert!(refused(path).message().contains("is empty"));
+        for i in 0..10 {
+            fs::write(folder.path().join(format!("file{i}")), "").unwrap();
+        }
+        let error = refused(path);
+        assert_eq!(error.code(), Code::NotFound);
+        assert!(error.message().contains("file7 and 2 more"), "{error}");
+
+        let inner = folder.path().join("snapshots/abc");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join(CONFIG), "{}").unwrap();
+        assert!(refused(path).hint().contains("snapshots/abc"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_followed_and_dangling_ones_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, blobs) = (folder.path().join("model"), folder.path().join("blobs"));
+        fs::create_dir_all(&model).unwrap();
+        fs::create_dir_all(&blobs).unwrap();
+        std::os::unix::fs::symlink("../blobs/1", model.join(CONFIG)).unwrap();
+        let error = refused(model.to_str().unwrap());
+        assert!(error.message().contains("blobs/1, which does not exist"), "{error}");
+        fs::write(blobs.join("1"), "{}").unwrap();
+        assert!(resolve(model.to_str().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn names_cannot_leave_the_folder() {
+        let files = ModelFiles::Folder("src".into());
+        for name in ["../Cargo.toml", "/etc/passwd", "a/../../x", "", "a\\b", "c:x", "a\0", "a//b", &"x".repeat(4096)] {
+            assert!(!files.exists(name), "{name}");
+            assert_eq!(files.read(name).err().map(|e| e.code()), Some(Code::InvalidArgument), "{name}");
+        }
+        assert!(files.read("weights/mod.rs").unwrap().is_some());
+        assert!(files.read("weights").is_err());
+        assert!(files.list("backend").unwrap().contains(&"backend/mod.rs".to_string()));
+        assert!(files.list("nothing").unwrap().is_empty());
+    }
+}

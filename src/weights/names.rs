@@ -1,0 +1,57 @@
+//! The names of a checkpoint against those that its spec asks for.
+
+use std::collections::BTreeSet;
+
+use super::{Tensors, shown};
+use crate::arch::spec::Spec;
+use crate::error::{Error, Result};
+
+/// How many names a message spells out.
+const SPELLED_OUT: usize = 5;
+
+/// Fails unless the checkpoint holds every tensor that the model needs, and no other but those that it may ignore.
+/// Left-over tensors mean that the model is not what its config.json says, so its answers would be wrong.
+pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
+    let needed = needed(spec, tensors);
+    let missing: Vec<_> = needed.iter().map(String::as_str).filter(|name| !tensors.contains(name)).collect();
+    if !missing.is_empty() {
+        let message = format!("{} of {} needed tensors are missing: {}", missing.len(), needed.len(), list(&missing));
+        return Err(Error::corrupt(tensors.label(), message)
+            .with_hint("the weights are incomplete, or not those of this config.json"));
+    }
+    let ignored = |name: &str| spec.ignored.iter().any(|suffix| name.ends_with(suffix));
+    let extra: Vec<_> = tensors.names().filter(|name| !needed.contains(*name) && !ignored(name)).collect();
+    if !extra.is_empty() {
+        let message = format!("{} tensors are not part of a {} model: {}", extra.len(), spec.model_type, list(&extra));
+        return Err(Error::corrupt(tensors.label(), message).with_hint("the weights are not those of this config.json"));
+    }
+    Ok(())
+}
+
+/// Bytes of the tensors that the model needs, as far as they are there.
+pub(crate) fn needed_bytes(spec: &Spec, tensors: &Tensors) -> u64 {
+    needed(spec, tensors).iter().filter_map(|name| tensors.get(name)).map(|view| view.bytes().len() as u64).sum()
+}
+
+fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for linear in spec.linears() {
+        names.insert(format!("{}.weight", linear.name));
+        let scales = format!("{}.scales", linear.name);
+        if tensors.contains(&scales) {
+            names.insert(scales);
+            names.insert(format!("{}.biases", linear.name));
+        }
+        if linear.bias {
+            names.insert(format!("{}.bias", linear.name));
+        }
+    }
+    names.extend(spec.norms().map(|norm| format!("{}.weight", norm.name)));
+    names
+}
+
+fn list(names: &[&str]) -> String {
+    let shown: Vec<_> = names.iter().take(SPELLED_OUT).map(|name| shown(name)).collect();
+    let rest = if names.len() > SPELLED_OUT { ", …" } else { "" };
+    format!("{}{rest}", shown.join(", "))
+}

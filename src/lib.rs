@@ -1,18 +1,22 @@
 //! PocketMLX runs language models on the device in front of the user.
 #![deny(missing_docs, unsafe_code)]
 
-#[allow(dead_code, unused_imports)]
 mod arch;
-#[allow(dead_code)]
 mod backend;
 mod engine;
 mod error;
 mod event;
+mod nn;
+mod output;
 mod request;
-#[allow(dead_code, unused_imports)]
+mod sample;
 mod source;
-#[allow(dead_code, unused_imports)]
+mod text;
 mod weights;
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 pub use backend::Precision;
 pub use engine::{

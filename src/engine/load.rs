@@ -24,6 +24,9 @@ use crate::weights::{self, Tensors};
 /// How often the caller hears of progress, at least.
 const REPORT_EVERY: Duration = Duration::from_millis(40);
 
+/// The longest context that may be asked for.
+const MAX_CONTEXT: usize = 1 << 24;
+
 /// Hears of progress; `Break` cancels.
 pub(crate) type ProgressFn<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
@@ -69,7 +72,7 @@ impl Engine {
         report.now(Stage::Check, 0, 0)?;
 
         let id = next_model_id();
-        let weight_bytes = arch::memory::resident_bytes(&spec, &tensors);
+        let weight_bytes = weights::needed_bytes(&spec, &tensors) + arch::memory(&spec, 1, size_of::<f32>()).work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
         let recipe = Arc::new(Recipe {
             id,
@@ -187,10 +190,10 @@ impl<'a, 'b> Reporter<'a, 'b> {
 fn context_length(options: &LoadOptions, trained: usize) -> Result<usize> {
     match options.context_length {
         None => Ok(trained),
-        Some(length) if (2..=arch::MAX_CONTEXT).contains(&length) => Ok(length),
+        Some(length) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
         Some(length) => Err(Error::invalid(format!(
             "context_length is {length}; it must be 2 to {}",
-            arch::MAX_CONTEXT
+            MAX_CONTEXT
         ))),
     }
 }

@@ -6,6 +6,7 @@ use super::options::ProbeOptions;
 use crate::arch;
 use crate::error::Result;
 use crate::source;
+use crate::weights::{self, Tensors};
 
 /// The context that memory is estimated for when the options name none.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -18,13 +19,22 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     let files = source::resolve(source)?;
     let spec = arch::spec(&files)?;
     let context = options.context_length.unwrap_or(DEFAULT_CONTEXT.min(spec.context_length));
-    let estimate = arch::memory::estimate(&files, &spec, context)?;
+    let tensors = Tensors::probe(&files)?;
+    weights::check_names(&spec, &tensors)?;
+    let weight_bytes = weights::needed_bytes(&spec, &tensors);
+    let memory = arch::memory(&spec, context, size_of::<f32>());
     Ok(json!({
         "source": files.label(),
         "supported": true,
         "model_type": spec.model_type,
         "context_length": spec.context_length,
-        "memory": estimate,
+        "memory": {
+            "context_length": context,
+            "weight_bytes": weight_bytes,
+            "cache_bytes": memory.kv,
+            "work_bytes": memory.work,
+            "total_bytes": weight_bytes + memory.kv + memory.work,
+        },
         "spec": spec,
     }))
 }

@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{llama, of, refused};
+use crate::Code::{self, CorruptFile, Unsupported};
+use crate::arch;
+use crate::arch::spec::Activation;
+use crate::weights::{ModelFiles, Storage};
+
+#[test]
+fn numbers_out_of_range_are_named() {
+    for (key, value) in [
+        ("num_hidden_layers", json!(1_000_000_000)),
+        ("num_hidden_layers", json!(0)),
+        ("num_hidden_layers", json!(null)),
+        ("num_hidden_layers", json!(2.5)),
+        ("num_hidden_layers", json!("2")),
+        ("hidden_size", json!(-1)),
+        ("hidden_size", json!(0)),
+        ("hidden_size", json!(65_537)),
+        ("hidden_size", json!(1e308)),
+        ("hidden_size", json!(true)),
+        ("intermediate_size", json!([128])),
+        ("num_attention_heads", json!(0)),
+        ("num_attention_heads", json!(100_000)),
+        ("num_key_value_heads", json!(0)),
+        ("num_key_value_heads", json!(3)),
+        ("num_key_value_heads", json!(8)),
+        ("head_dim", json!(0)),
+        ("head_dim", json!(2048)),
+        ("vocab_size", json!(0)),
+        ("vocab_size", json!(5_000_000)),
+        ("rms_norm_eps", json!(-1e-5)),
+        ("rms_norm_eps", json!(1e308)),
+        ("rms_norm_eps", json!("1e-5")),
+        ("rms_norm_eps", json!(null)),
+        ("rope_theta", json!(0)),
+        ("rope_theta", json!(-10000.0)),
+        ("rope_theta", json!(1e300)),
+        ("max_position_embeddings", json!(9_223_372_036_854_775_808u64)),
+        ("max_position_embeddings", json!(0)),
+        ("tie_word_embeddings", json!("yes")),
+        ("attention_bias", json!(1)),
+        ("eos_token_id", json!(-1)),
+        ("eos_token_id", json!([1, 4_294_967_296u64])),
+        ("eos_token_id", json!("</s>")),
+        ("layer_types", json!(["full_attention"])),
+        ("layer_types", json!([1, 2])),
+        ("layer_types", json!("full_attention")),
+        ("hidden_act", json!(7)),
+    ] {
+        let shown = match &value {
+            Value::Null => "is missing".into(),
+            Value::Array(list) => format!("a list of {}", list.len()),
+            other => other.to_string(),
+        };
+        refused(llama(&[(key, value)]), CorruptFile, &[key, &shown]);
+    }
+    refused(llama(&[("head_dim", json!(15))]), CorruptFile, &["head_dim = 15", "pairs"]);
+    refused(
+        llama(&[("head_dim", Value::Null), ("num_attention_heads", json!(6))]),
+        CorruptFile,
+        &["hidden_size = 64", "6 heads"],
+    );
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    for (key, value, part) in [
+        ("hidden_act", json!("gelu"), "hidden_act = \"gelu\""),
+        ("model_type", json!("mamba"), "model_type = \"mamba\""),
+        ("model_file", json!("evil.py"), "model_file = \"evil.py\""),
+        ("partial_rotary_factor", json!(0.5), "partial_rotary_factor = 0.5"),
+        ("layer_types", json!(["full_attention", "linear_attention"]), "\"linear_attention\""),
+        ("quantize_activations", json!(true), "quantize_activations"),
+    ] {
+        refused(llama(&[(key, value)]), Unsupported, &[part]);
+    }
+    let error = llama(&[("model_type", json!("qwen3_moe"))]).err().unwrap();
+    assert!(error.hint().starts_with("the nearest that is: qwen3;"), "{}", error.hint());
+    assert!(error.hint().contains("mistral"), "{}", error.hint());
+    refused(llama(&[("model_type", json!("x".repeat(100_000)))]), Unsupported, &["model_type"]);
+    refused(llama(&[("model_type", Value::Null)]), CorruptFile, &["model_type is missing"]);
+    refused(llama(&[("model_type", json!(3))]), CorruptFile, &["model_type = 3"]);
+}
+
+#[test]
+fn absent_and_other_spellings() {
+    let spec = llama(&[("hidden_act", Value::Null), ("eos_token_id", Value::Null)]).unwrap();
+    assert_eq!((spec.layers[0].mlp.activation, spec.eos_ids), (Activation::Silu, vec![]));
+    let spec = llama(&[("eos_token_id", json!([1, 2])), ("hidden_act", json!("swish"))]).unwrap();
+    assert_eq!(spec.eos_ids, [1, 2]);
+    let spec = llama(&[("num_key_value_heads", Value::Null), ("partial_rotary_factor", json!(1.0))]).unwrap();
+    assert_eq!(spec.layers[0].attention.kv_heads, 4);
+    assert_eq!(llama(&[("max_position_embeddings", Value::Null)]).unwrap().context_length, 2048);
+    assert_eq!(of("qwen2", &[("max_position_embeddings", Value::Null)]).unwrap().context_length, 32_768);
+    assert_eq!(of("phi3", &[("max_position_embeddings", Value::Null)]).unwrap().context_length, 131_072);
+    // mlx-lm's defaults for the head differ from each other; Qwen 3 has none.
+    let absent = [("tie_word_embeddings", Value::Null)];
+    assert!(llama(&absent).unwrap().head.is_none() && of("qwen2", &absent).unwrap().head.is_none());
+    assert!(of("phi3", &absent).unwrap().head.is_some());
+    refused(of("qwen3", &absent), CorruptFile, &["tie_word_embeddings is missing"]);
+    refused(of("qwen3", &[("rope_theta", Value::Null)]), CorruptFile, &["rope_theta is missing"]);
+}
+
+#[test]
+fn only_layer_types_make_layers_slide() {
+    let windows =
+        |changes: &[_]| llama(changes).map(|s| s.layers.iter().map(|l| l.attention.window).collect::<Vec<_>>());
+    let types = ("layer_types", json!(["sliding_attention", "full_attention"]));
+    assert_eq!(windows(&[("sliding_window", json!(8))]).unwrap(), [None, None]);
+    assert_eq!(windows(&[types.clone(), ("sliding_window", json!(8))]).unwrap(), [Some(8), None]);
+    let error = windows(std::slice::from_ref(&types)).err().unwrap();
+    assert!(error.message().contains("sliding_window is missing"), "{error}");
+    assert!(windows(&[types, ("sliding_window", json!(0))]).is_err());
+}
+
+#[test]
+fn files_that_are_no_configuration() {
+    let read = |json: &str| {
+        let storage: Storage = Arc::new(json.as_bytes().to_vec());
+        arch::spec(&ModelFiles::Memory(BTreeMap::from([("config.json".to_string(), storage)]))).err().unwrap()
+    };
+    for (json, part) in [
+        ("", "is not JSON"),
+        ("[]", "a list of 0, not an object"),
+        ("\"x\"", "not an object"),
+        ("{}", "model_type is missing"),
+        ("{\"model_type\": \"llama\",\n \"rope_theta\": NaN}", "\\\"rope_theta\\\": NaN"),
+        ("{\"rope_theta\": 1e999}", "number out of range"),
+        (&"[".repeat(100_000), "recursion limit"),
+        (&format!("{{\"a\":\"{}\"}}", "x".repeat(17 << 20)), "bytes are more than"),
+    ] {
+        let error = read(json);
+        assert_eq!(error.code(), CorruptFile, "{error}");
+        assert!(error.message().contains(part), "{error}: wanted {part:?}");
+        assert!(error.message().len() < 500);
+    }
+    let error = arch::spec(&ModelFiles::Memory(BTreeMap::new())).err().unwrap();
+    assert_eq!(error.code(), Code::NotFound);
+}

@@ -1,0 +1,66 @@
+use serde_json::{Value, json};
+
+use super::{llama, refused};
+use crate::Code::{CorruptFile, Unsupported};
+use crate::arch::spec::QuantizationFormat;
+
+#[test]
+fn overrides() {
+    let value = json!({
+        "group_size": 64, "bits": 4, "mode": "affine", "a": {"group_size": 32, "bits": 8}, "b": false, "c": true,
+    });
+    for key in ["quantization", "quantization_config"] {
+        let quantization = llama(&[(key, value.clone())]).unwrap().quantization.unwrap();
+        let four = QuantizationFormat { bits: 4, group_size: 64 };
+        assert_eq!(quantization.format("other"), Some(four));
+        assert_eq!(quantization.format("a"), Some(QuantizationFormat { bits: 8, group_size: 32 }));
+        assert_eq!(quantization.format("b"), None);
+        assert_eq!(quantization.format("c"), Some(four));
+    }
+    assert_eq!(llama(&[("quantization", Value::Null)]).unwrap().quantization, None);
+}
+
+#[test]
+fn formats_of_other_tools_are_named() {
+    for (key, value, part) in [
+        ("quantization_config", json!({"quant_method": "awq", "bits": 4}), "quant_method = \"awq\""),
+        ("quantization_config", json!({"quant_method": "gptq", "bits": 4}), "quant_method = \"gptq\""),
+        ("quantization", json!({"group_size": 32, "bits": 4, "mode": "mxfp4"}), "quantization.mode = \"mxfp4\""),
+        (
+            "quantization",
+            json!({"group_size": 32, "bits": 4, "lm_head": {"group_size": 16, "bits": 4, "mode": "nvfp4"}}),
+            "quantization.lm_head.mode = \"nvfp4\"",
+        ),
+        ("quantization", json!({"group_size": 32, "bits": 4, "rotation": "hadamard"}), "quantization.rotation"),
+    ] {
+        refused(llama(&[(key, value)]), Unsupported, &[part]);
+    }
+    // mlx-lm's own files carry both keys; the first counts.
+    let both = [
+        ("quantization", json!({"group_size": 64, "bits": 4})),
+        ("quantization_config", json!({"quant_method": "awq"})),
+    ];
+    assert!(llama(&both).is_ok());
+}
+
+#[test]
+fn formats_that_do_not_exist() {
+    for (bits, group_size, part) in [
+        (json!(0), json!(64), "quantization.bits = 0"),
+        (json!(7), json!(64), "quantization.bits = 7"),
+        (json!(1_000_000_000), json!(64), "quantization.bits = 1000000000"),
+        (json!(-4), json!(64), "quantization.bits = -4"),
+        (json!(4.5), json!(64), "quantization.bits = 4.5"),
+        (json!(4), json!(0), "quantization.group_size = 0"),
+        (json!(4), json!(16), "quantization.group_size = 16"),
+        (json!(4), Value::Null, "quantization.group_size is missing"),
+        (Value::Null, json!(64), "quantization.bits is missing"),
+    ] {
+        let value = json!({"bits": bits, "group_size": group_size});
+        refused(llama(&[("quantization", value)]), CorruptFile, &[part]);
+    }
+    refused(llama(&[("quantization", json!(4))]), CorruptFile, &["quantization = 4"]);
+    refused(llama(&[("quantization", json!({}))]), CorruptFile, &["quantization.bits is missing"]);
+    let layer = json!({"bits": 4, "group_size": 64, "lm_head": {"bits": 4}});
+    refused(llama(&[("quantization", layer)]), CorruptFile, &["quantization.lm_head.group_size is missing"]);
+}

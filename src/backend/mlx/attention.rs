@@ -1,0 +1,171 @@
+//! Attention, one sequence at a time: a batch has no padding, and a row never depends on other sequences.
+
+use mlx_rs::fast::{self, ScaledDotProductAttentionMask as Mask};
+use mlx_rs::{Array, ops};
+
+use super::cache::{KvCache, Visible};
+use super::linear::cast;
+use super::{Mlx, Norm, raw};
+use crate::arch::spec;
+use crate::backend::{AttentionParams, Cache, Rows, Segment};
+use crate::error::{Error, Result};
+
+/// Prepared rotary frequencies.
+pub(crate) struct Rope {
+    /// What MLX divides positions by, `[dims / 2]`.
+    periods: Array,
+    dims: i32,
+    traditional: bool,
+    magnitude: f32,
+}
+
+impl Rope {
+    /// Takes the spec's frequencies over.
+    pub fn load(rope: &spec::Rope) -> Result<Self> {
+        if rope.dims == 0 || rope.dims != 2 * rope.inverse_frequencies.len() {
+            let found = rope.inverse_frequencies.len();
+            return Err(Error::internal(format!("{found} rotary frequencies for {} dimensions", rope.dims)));
+        }
+        // A frequency of 0 becomes an infinite period, which MLX turns back into 0.
+        let periods: Vec<f32> = rope.inverse_frequencies.iter().map(|f| 1.0 / f).collect();
+        let periods = Array::from_slice(&periods, &[raw::dim(periods.len())?]);
+        Ok(Self { periods, dims: raw::dim(rope.dims)?, traditional: rope.traditional, magnitude: rope.magnitude })
+    }
+
+    /// Rotates `[batch, heads, positions, head_dim]`.
+    fn apply(&self, x: &Array, offsets: &Offsets) -> Result<Array> {
+        let scaled = self.scale(x)?;
+        let x = scaled.as_ref().unwrap_or(x);
+        let (dims, traditional, periods) = (self.dims, self.traditional, &self.periods);
+        Ok(match offsets {
+            Offsets::One(first) => fast::rope(x, dims, traditional, None, 1.0, *first, periods)?,
+            Offsets::Each(first) => fast::rope_dynamic(x, dims, traditional, None, 1.0, first, periods)?,
+        })
+    }
+
+    /// The rotated dimensions times the magnitude; nothing when that is 1.
+    fn scale(&self, x: &Array) -> Result<Option<Array>> {
+        if self.magnitude == 1.0 {
+            return Ok(None);
+        }
+        let width = x.shape().last().copied().unwrap_or(0);
+        let factors: Vec<f32> = (0..width).map(|i| if i < self.dims { self.magnitude } else { 1.0 }).collect();
+        let factors = cast(Array::from_slice(&factors, &[width]), x.dtype())?;
+        Ok(Some(x.multiply(&factors)?))
+    }
+}
+
+/// The position of the first row, for the whole array or for each entry of its batch dimension.
+enum Offsets {
+    One(i32),
+    Each(Array),
+}
+
+/// [`crate::backend::Backend::attention`].
+pub(super) fn attention(
+    qkv: &Array,
+    params: &AttentionParams<'_, Mlx>,
+    rows: &Rows,
+    caches: &mut [&mut KvCache],
+) -> Result<Array> {
+    if caches.len() != rows.segments().len() {
+        return Err(Error::internal(format!("{} caches for {} sequences", caches.len(), rows.segments().len())));
+    }
+    let (heads, kv_heads) = (params.heads, params.kv_heads);
+    let (keys_end, all) = (heads + kv_heads, heads + 2 * kv_heads);
+    let x = qkv.reshape(&[raw::dim(rows.len())?, raw::dim(all)?, raw::dim(params.head_dim)?])?;
+    let values = by_segment(&raw::slice_axis(&x, 1, keys_end..all)?, rows, None)?;
+    let (queries, keys): (Vec<Array>, Vec<Array>) = if params.query_norm.is_none() && params.key_norm.is_none() {
+        // Queries and keys turn alike, so one rotation does for both.
+        let both = by_segment(&raw::slice_axis(&x, 1, 0..keys_end)?, rows, params.rope)?;
+        let split =
+            |both: &Array| Ok((raw::slice_axis(both, 1, 0..heads)?, raw::slice_axis(both, 1, heads..keys_end)?));
+        both.iter().map(split).collect::<Result<Vec<_>>>()?.into_iter().unzip()
+    } else {
+        let part = |range: std::ops::Range<usize>, norm: Option<&Norm>| {
+            let part = raw::slice_axis(&x, 1, range)?;
+            let normed = norm.map(|norm| norm.apply(&part)).transpose()?;
+            by_segment(normed.as_ref().unwrap_or(&part), rows, params.rope)
+        };
+        (part(0..heads, params.query_norm)?, part(heads..keys_end, params.key_norm)?)
+    };
+    let mut outputs = Vec::with_capacity(caches.len());
+    for (i, (segment, cache)) in rows.segments().iter().zip(caches).enumerate() {
+        let (Some(queries), Some(keys), Some(values)) = (queries.get(i), keys.get(i), values.get(i)) else {
+            return Err(Error::internal("fewer heads than sequences"));
+        };
+        if cache.len() != segment.position {
+            return Err(Error::internal(format!("position {} with {} cached", segment.position, cache.len())));
+        }
+        let visible = cache.append(keys, values, segment.len)?;
+        outputs.push(attend(queries, &visible, segment, params)?);
+    }
+    match (outputs.pop(), outputs.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => {
+            outputs.extend(last);
+            Ok(ops::concatenate(&outputs, 0)?)
+        }
+    }
+}
+
+/// `[rows, heads, head_dim]` as `[1, heads, rows, head_dim]` for each sequence, rotated.
+fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>> {
+    let (heads, width) = match x.shape() {
+        [_, heads, width] => (*heads, *width),
+        other => return Err(Error::internal(format!("heads of shape {other:?}"))),
+    };
+    let segments = rows.segments();
+    let rotate = |x: Array, offsets: &Offsets| match rope {
+        Some(rope) => rope.apply(&x, offsets),
+        None => Ok(x),
+    };
+    if segments.iter().all(|segment| segment.len == 1) {
+        let x = x.reshape(&[raw::dim(segments.len())?, heads, 1, width])?;
+        if let [segment] = segments {
+            return Ok(vec![rotate(x, &Offsets::One(raw::dim(segment.position)?))?]);
+        }
+        let positions = segments.iter().map(|s| raw::dim(s.position)).collect::<Result<Vec<_>>>()?;
+        let positions = Array::from_slice(&positions, &[raw::dim(positions.len())?]);
+        let x = rotate(x, &Offsets::Each(positions))?;
+        return (0..segments.len()).map(|i| raw::slice_axis(&x, 0, i..i + 1)).collect();
+    }
+    let one = |segment: &Segment| {
+        let own = raw::slice_axis(x, 0, segment.start..segment.start + segment.len)?;
+        let own = own.reshape(&[1, raw::dim(segment.len)?, heads, width])?.transpose_axes(&[0, 2, 1, 3])?;
+        rotate(own, &Offsets::One(raw::dim(segment.position)?))
+    };
+    segments.iter().map(one).collect()
+}
+
+/// Attends from one sequence's queries, `[1, heads, rows, head_dim]`; gives `[rows, heads * head_dim]`.
+fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &AttentionParams<'_, Mlx>) -> Result<Array> {
+    let Visible { keys, values, start } = visible;
+    let end = segment.position + segment.len;
+    // What the first row sees is all there is, so only later rows may have to look away from the oldest positions.
+    let window = params.window.filter(|&window| end - start > window);
+    let narrow = match window {
+        Some(window) if segment.len > 1 => Some(window_mask(segment, *start, window)?),
+        _ => None,
+    };
+    let mask = match &narrow {
+        _ if segment.len == 1 => None,
+        Some(mask) => Some(Mask::Array(mask)),
+        None => Some(Mask::Causal),
+    };
+    let y = fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, None)?;
+    let shape = [raw::dim(segment.len)?, raw::dim(params.heads * params.head_dim)?];
+    if segment.len == 1 {
+        return Ok(y.reshape(&shape)?);
+    }
+    Ok(y.transpose_axes(&[0, 2, 1, 3])?.reshape(&shape)?)
+}
+
+/// `[rows, positions]`: which positions from `start` on each row of the segment sees.
+fn window_mask(segment: &Segment, start: usize, window: usize) -> Result<Array> {
+    let end = raw::dim(segment.position + segment.len)?;
+    let rows = ops::arange::<i32, i32>(raw::dim(segment.position)?, end, None)?.expand_dims(1)?;
+    let positions = ops::arange::<i32, i32>(raw::dim(start)?, end, None)?.expand_dims(0)?;
+    let oldest = rows.subtract(Array::from_int(raw::dim(window)? - 1))?;
+    Ok(positions.le(&rows)?.logical_and(positions.ge(&oldest)?)?)
+}

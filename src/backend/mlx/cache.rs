@@ -1,0 +1,148 @@
+//! Keys and values of one layer and sequence.
+//!
+//! Arrays are never changed: an append makes new ones. MLX writes into the old buffer when nobody else holds it, and
+//! copies it when a fork does, so a fork costs nothing until one of the two goes on.
+
+use std::rc::Rc;
+
+use mlx_rs::{Array, ops};
+
+use super::raw;
+use crate::backend::{Cache, CacheLayout};
+use crate::error::{Error, Result};
+
+/// Buffers grow by this many positions, or by an eighth where that is more, so that a long sequence is not copied
+/// again and again.
+const STEP: usize = 256;
+
+/// A window's buffer may hold this many positions that nobody sees any more, before it is copied to drop them.
+const SLACK: usize = 64;
+
+/// Keys and values, `[1, kv_heads, capacity, head_dim]` each.
+pub(crate) struct KvCache {
+    layout: CacheLayout,
+    /// Positions appended.
+    len: usize,
+    /// The position of the buffers' first row; the ones before it were dropped.
+    start: usize,
+    buffers: Option<Rc<Buffers>>,
+}
+
+struct Buffers {
+    keys: Array,
+    values: Array,
+    capacity: usize,
+}
+
+/// What an append leaves to attend to.
+pub(super) struct Visible {
+    /// `[1, kv_heads, positions, head_dim]`.
+    pub keys: Array,
+    /// `[1, kv_heads, positions, head_dim]`.
+    pub values: Array,
+    /// The position of the first of them.
+    pub start: usize,
+}
+
+impl KvCache {
+    /// An empty cache.
+    pub fn new(layout: CacheLayout) -> Self {
+        Self { layout, len: 0, start: 0, buffers: None }
+    }
+
+    /// Appends `[1, kv_heads, rows, head_dim]` and gives all positions that one of these rows sees.
+    pub(super) fn append(&mut self, keys: &Array, values: &Array, rows: usize) -> Result<Visible> {
+        if self.len < self.start {
+            return Err(Error::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
+        }
+        // The first new row sees `window - 1` positions before itself, later ones see less far back.
+        let needed = self.layout.window.map_or(0, |window| (self.len + 1).saturating_sub(window));
+        let drop_to = if needed >= self.start + SLACK { needed } else { self.start };
+        let end = self.len + rows;
+        let buffers = match &self.buffers {
+            Some(old) if drop_to == self.start && end - self.start <= old.capacity => {
+                let at = self.len - self.start..end - self.start;
+                let keys = self.write(&old.keys, keys, at.clone())?;
+                Buffers { keys, values: self.write(&old.values, values, at)?, capacity: old.capacity }
+            }
+            old => {
+                let old_capacity = old.as_ref().map_or(0, |old| old.capacity);
+                let capacity = self.capacity(end - drop_to, old_capacity);
+                let kept = drop_to - self.start..self.len - self.start;
+                let pad = capacity - (end - drop_to);
+                let grow = |old: Option<&Array>, new: &Array| self.rebuild(old, kept.clone(), new, pad);
+                let keys = grow(old.as_deref().map(|b| &b.keys), keys)?;
+                Buffers { keys, values: grow(old.as_deref().map(|b| &b.values), values)?, capacity }
+            }
+        };
+        let from = needed.max(drop_to);
+        let visible = Visible {
+            keys: raw::slice_axis(&buffers.keys, 2, from - drop_to..end - drop_to)?,
+            values: raw::slice_axis(&buffers.values, 2, from - drop_to..end - drop_to)?,
+            start: from,
+        };
+        (self.len, self.start, self.buffers) = (end, drop_to, Some(Rc::new(buffers)));
+        Ok(visible)
+    }
+
+    /// The arrays that hold the cache's content.
+    pub(super) fn arrays(&self) -> impl Iterator<Item = &Array> {
+        self.buffers.iter().flat_map(|buffers| [&buffers.keys, &buffers.values])
+    }
+
+    fn write(&self, buffer: &Array, rows: &Array, at: std::ops::Range<usize>) -> Result<Array> {
+        let (heads, width) = (raw::dim(self.layout.kv_heads)?, raw::dim(self.layout.head_dim)?);
+        let (start, stop) = (raw::dim(at.start)?, raw::dim(at.end)?);
+        raw::slice_update(buffer, rows, &[0, 0, start, 0], &[1, heads, stop, width])
+    }
+
+    fn rebuild(&self, old: Option<&Array>, kept: std::ops::Range<usize>, new: &Array, pad: usize) -> Result<Array> {
+        let old = match old {
+            Some(old) if !kept.is_empty() => Some(raw::slice_axis(old, 2, kept)?),
+            _ => None,
+        };
+        let padding = match pad {
+            0 => None,
+            _ => {
+                let (heads, width) = (raw::dim(self.layout.kv_heads)?, raw::dim(self.layout.head_dim)?);
+                Some(ops::zeros_dtype(&[1, heads, raw::dim(pad)?, width], new.dtype())?)
+            }
+        };
+        let parts: Vec<&Array> = old.iter().chain([new]).chain(&padding).collect();
+        Ok(ops::concatenate(&parts, 2)?)
+    }
+
+    fn capacity(&self, needed: usize, old: usize) -> usize {
+        let spare = match self.layout.window {
+            Some(_) => needed + SLACK,
+            None => needed.max(old + old / 8),
+        };
+        spare.next_multiple_of(STEP)
+    }
+}
+
+impl Cache for KvCache {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn can_truncate(&self, len: usize) -> bool {
+        let needed = self.layout.window.map_or(0, |window| (len + 1).saturating_sub(window));
+        len <= self.len && self.start <= needed
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.len = len.min(self.len);
+        if self.len == 0 {
+            (self.start, self.buffers) = (0, None);
+        }
+    }
+
+    fn fork(&self) -> Self {
+        Self { buffers: self.buffers.clone(), ..*self }
+    }
+
+    fn bytes(&self) -> usize {
+        self.arrays().map(Array::nbytes).sum()
+    }
+}

@@ -1,0 +1,172 @@
+//! Matrices: products with activations, and rows as embeddings.
+
+use mlx_rs::{Array, Dtype, ops, transforms};
+
+use super::raw;
+use crate::arch::spec::QuantizationFormat;
+use crate::error::{Error, Result};
+use crate::weights::{LinearData, Matrix, TensorView};
+
+/// A loaded matrix of one or several tensors stacked by rows.
+pub(crate) struct Linear {
+    /// Neighbours stored the same way are one piece, so there is usually one.
+    pieces: Vec<Piece>,
+    /// One number an output.
+    bias: Option<Array>,
+}
+
+enum Piece {
+    Dense {
+        /// `[outputs, inputs]`.
+        weight: Array,
+        /// The same numbers seen as `[inputs, outputs]`.
+        transposed: Array,
+    },
+    Affine {
+        codes: Array,
+        scales: Array,
+        biases: Array,
+        group_size: i32,
+        bits: i32,
+    },
+}
+
+/// The tensors of a piece, in the order in which their rows are stacked.
+struct Stack<'a> {
+    format: Option<QuantizationFormat>,
+    /// For each tensor of the matrix (weight, or codes, scales and biases) its parts.
+    tensors: Vec<Vec<&'a TensorView>>,
+}
+
+impl Linear {
+    /// Takes matrices over; `exact` turns all floats into f32.
+    pub fn load(parts: &[LinearData], exact: bool) -> Result<Self> {
+        let mut stacks: Vec<Stack> = Vec::new();
+        for part in parts {
+            let (format, tensors) = match &part.matrix {
+                Matrix::Dense(weight) => (None, vec![weight]),
+                Matrix::Affine { codes, scales, biases, format } => (Some(*format), vec![codes, scales, biases]),
+            };
+            match stacks.last_mut().filter(|stack| stack.takes(format, &tensors)) {
+                Some(stack) => stack.tensors.iter_mut().zip(tensors).for_each(|(all, tensor)| all.push(tensor)),
+                None => stacks.push(Stack { format, tensors: tensors.into_iter().map(|t| vec![t]).collect() }),
+            }
+        }
+        let pieces = stacks.iter().map(|stack| stack.load(exact)).collect::<Result<Vec<_>>>()?;
+        let bias = load_bias(parts, exact)?;
+        let linear = Self { pieces, bias };
+        transforms::eval(linear.arrays())?;
+        Ok(linear)
+    }
+
+    /// `x · Wᵀ + bias` in the dtype of `x`.
+    pub fn apply(&self, x: &Array) -> Result<Array> {
+        let y = match (&*self.pieces, &self.bias) {
+            ([Piece::Dense { transposed, .. }], Some(bias)) => ops::addmm(bias, x, transposed, None, None)?,
+            ([piece], None) => piece.apply(x)?,
+            ([piece], Some(bias)) => piece.apply(x)?.add(bias)?,
+            (pieces, bias) => {
+                let parts = pieces.iter().map(|piece| piece.apply(x)).collect::<Result<Vec<_>>>()?;
+                let y = ops::concatenate(&parts, -1)?;
+                match bias {
+                    Some(bias) => y.add(bias)?,
+                    None => y,
+                }
+            }
+        };
+        cast(y, x.dtype())
+    }
+
+    /// The rows with the given indices.
+    pub fn rows(&self, indices: &Array) -> Result<Array> {
+        match &*self.pieces {
+            [Piece::Dense { weight, .. }] => Ok(weight.take_axis(indices, 0)?),
+            [Piece::Affine { codes, scales, biases, group_size, bits }] => {
+                let row = |table: &Array| table.take_axis(indices, 0);
+                Ok(ops::dequantize(row(codes)?, row(scales)?, &row(biases)?, *group_size, *bits)?)
+            }
+            _ => Err(Error::unsupported("an embedding table of several tensors")),
+        }
+    }
+
+    fn arrays(&self) -> Vec<&Array> {
+        let mut arrays: Vec<&Array> = self.bias.iter().collect();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Dense { weight, transposed } => arrays.extend([weight, transposed]),
+                Piece::Affine { codes, scales, biases, .. } => arrays.extend([codes, scales, biases]),
+            }
+        }
+        arrays
+    }
+}
+
+impl Piece {
+    fn apply(&self, x: &Array) -> Result<Array> {
+        match self {
+            Self::Dense { transposed, .. } => Ok(x.matmul(transposed)?),
+            Self::Affine { codes, scales, biases, group_size, bits } => {
+                Ok(ops::quantized_matmul(x, codes, scales, biases, true, *group_size, *bits)?)
+            }
+        }
+    }
+}
+
+impl Stack<'_> {
+    fn takes(&self, format: Option<QuantizationFormat>, tensors: &[&TensorView]) -> bool {
+        let same = |(all, tensor): (&Vec<&TensorView>, &&TensorView)| all.iter().all(|t| t.dtype == tensor.dtype);
+        self.format == format && self.tensors.iter().zip(tensors).all(same)
+    }
+
+    fn load(&self, exact: bool) -> Result<Piece> {
+        let mut arrays = self.tensors.iter().map(|parts| stack(parts));
+        let mut next = || arrays.next().unwrap_or_else(|| Err(Error::internal("a matrix without tensors")));
+        let float = |array: Array| if exact { cast(array, Dtype::Float32) } else { Ok(array) };
+        match self.format {
+            None => {
+                let weight = float(next()?)?;
+                let transposed = weight.transpose()?;
+                Ok(Piece::Dense { weight, transposed })
+            }
+            Some(format) => Ok(Piece::Affine {
+                codes: next()?,
+                scales: float(next()?)?,
+                biases: float(next()?)?,
+                group_size: raw::dim(format.group_size)?,
+                bits: raw::dim(format.bits)?,
+            }),
+        }
+    }
+}
+
+/// One array of all the tensors' rows.
+fn stack(parts: &[&TensorView]) -> Result<Array> {
+    let mut arrays = parts.iter().map(|part| raw::from_view(part)).collect::<Result<Vec<_>>>()?;
+    match arrays.pop() {
+        Some(only) if arrays.is_empty() => Ok(only),
+        Some(last) => {
+            arrays.push(last);
+            Ok(ops::concatenate(&arrays, 0)?)
+        }
+        None => Err(Error::internal("a matrix without parts")),
+    }
+}
+
+/// The parts' biases side by side, zeros where a part has none; nothing when none has.
+fn load_bias(parts: &[LinearData], exact: bool) -> Result<Option<Array>> {
+    let Some(first) = parts.iter().find_map(|part| part.bias.as_ref()) else {
+        return Ok(None);
+    };
+    let dtype = if exact { Dtype::Float32 } else { raw::dtype(first.dtype) };
+    let bias = |part: &LinearData| match &part.bias {
+        Some(bias) => cast(raw::from_view(bias)?, dtype),
+        None => Ok(ops::zeros_dtype(&[raw::dim(part.outputs)?], dtype)?),
+    };
+    let biases = parts.iter().map(bias).collect::<Result<Vec<_>>>()?;
+    Ok(Some(ops::concatenate(&biases, 0)?))
+}
+
+/// The array in another number format; itself when it has that already.
+pub(super) fn cast(array: Array, dtype: Dtype) -> Result<Array> {
+    if array.dtype() == dtype { Ok(array) } else { Ok(array.as_dtype(dtype)?) }
+}

@@ -8,8 +8,8 @@ use crate::{input, load, output};
 
 const EXAMPLES: &str = "\
 Examples:
-  pocketmlx score \"Once upon a time\" --top-k 3
-  pocketmlx score --ids \"$(pocketmlx tokenize 'Once upon a time')\" --json";
+  pocketmlx score -m MODEL \"Once upon a time\" --top-k 3
+  pocketmlx score -m MODEL --ids \"$(pocketmlx tokenize -m MODEL 'Once upon a time')\" --json";
 
 /// Print the log-probability of each token of a given text
 #[derive(Debug, clap::Args)]

@@ -23,6 +23,7 @@ fn references_are_complete() {
         assert_eq!(reference.next.len(), tokens.len() - 1, "{}", case.name);
         assert_eq!(reference.top.len(), tokens.len(), "{}", case.name);
         assert!(reference.next.iter().all(|p| *p < 0.0), "{}", case.name);
+        assert_eq!(reference.low_precision.is_some(), case.dtype != "f32", "{}", case.name);
     }
 }
 

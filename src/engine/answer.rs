@@ -21,9 +21,9 @@ pub(super) struct AnswerBuilder {
 }
 
 impl AnswerBuilder {
-    pub fn new(job: &GenerateJob) -> Self {
+    pub fn new(decoder: StreamDecoder, job: &GenerateJob) -> Self {
         Self {
-            decoder: job.text.stream_decoder(&job.prompt),
+            decoder,
             stop: StopMatcher::new(&job.stop),
             text: String::new(),
             tokens: Vec::new(),
@@ -43,7 +43,7 @@ impl AnswerBuilder {
             self.ended_by_eos = true;
             return Ok(true);
         }
-        let piece = self.decoder.push(&job.text.tokenizer, token)?;
+        let piece = self.decoder.push(token)?;
         let (text, stopped) = self.stop.push(&piece);
         self.stopped = stopped;
         if !text.is_empty() {
@@ -56,7 +56,7 @@ impl AnswerBuilder {
     pub fn flush(&mut self, job: &GenerateJob) -> Result<()> {
         let mut rest = String::new();
         if !self.stopped {
-            let piece = self.decoder.finish(&job.text.tokenizer)?;
+            let piece = self.decoder.finish()?;
             let (text, stopped) = self.stop.push(&piece);
             rest = text;
             self.stopped = stopped;

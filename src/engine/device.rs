@@ -57,7 +57,7 @@ impl Compute {
     #[cfg(feature = "mlx")]
     fn mlx_gpu() -> Result<Self> {
         use crate::backend::mlx::MlxDevice;
-        if MlxDevice::Gpu.is_available() {
+        if MlxDevice::gpu_available() {
             return Ok(Self::Mlx(MlxDevice::Gpu));
         }
         Err(Error::unsupported("device mlx-gpu: MLX finds no GPU on this machine")

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::channel::Channel;
 use super::score::Score;
-use super::text::Text;
 use crate::error::{Error, Result};
 use crate::sample::Sampler;
+use crate::text::StreamDecoder;
 
 /// Work for a model. Dropping a job that had no end gives its host an error.
 pub(crate) enum Job {
@@ -31,7 +31,7 @@ pub(crate) struct GenerateJob {
     /// Texts that end the answer.
     pub stop: Vec<String>,
     /// Makes text of tokens.
-    pub text: Arc<Text>,
+    pub decoder: StreamDecoder,
     /// Where events go.
     pub channel: Arc<Channel>,
     /// Hears of the end before the host does.

@@ -2,20 +2,20 @@
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-fn read() -> System {
-    System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()))
+fn read() -> Option<System> {
+    System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram())).ok()
 }
 
 /// Bytes of memory in the machine, or what a container allows; 0 when it can't be told.
 pub(super) fn total() -> u64 {
-    let system = read();
+    let Some(system) = read() else { return 0 };
     match system.cgroup_limits() {
         Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
         _ => system.total_memory(),
     }
 }
 
-/// Bytes that could be taken now without swapping.
+/// Bytes that could be taken now without swapping; 0 when it can't be told.
 pub(super) fn available() -> u64 {
-    read().available_memory()
+    read().map_or(0, |system| system.available_memory())
 }

@@ -26,11 +26,10 @@ pub(super) struct Row<B: Backend> {
 impl<B: Backend> Row<B> {
     /// A row whose sequence already holds the first tokens of the prompt.
     pub fn new(id: u64, mut job: Box<GenerateJob>, sequence: Sequence<B>) -> Self {
-        let tokens = std::mem::take(&mut job.prompt);
+        let tokens = job.prompt.clone();
         job.sampler.observe_prompt(&tokens);
         let cached = sequence.len();
-        job.prompt = tokens.clone();
-        let answer = AnswerBuilder::new(&job);
+        let answer = AnswerBuilder::new(job.decoder.clone(), &job);
         job.channel.push(Event::Prompt { done: cached, total: tokens.len() });
         Self { id, sequence, tokens, job, answer, cached, prefill_time: Duration::ZERO, first_token: None }
     }

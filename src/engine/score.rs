@@ -39,7 +39,7 @@ impl<B: Backend> ScoreTask<B> {
     }
 
     /// Takes in the logits of the next position.
-    fn push(&mut self, logits: &mut [f32]) -> Result<()> {
+    fn push(&mut self, logits: &[f32]) -> Result<()> {
         let next = self.score.tokens.get(self.score.top.len() + 1).copied();
         let scored = token_logprob(logits, next.unwrap_or(0), self.job.top)?;
         if next.is_some() {
@@ -92,7 +92,7 @@ impl<B: Backend> Scheduler<B> {
         for row in all {
             scratch.clear();
             self.backend.read_logits(&logits, row, &mut scratch)?;
-            task.push(&mut scratch)?;
+            task.push(&scratch)?;
         }
         Ok(())
     }

@@ -140,7 +140,7 @@ impl Session {
             sampler: Sampler::new(sampling, recipe.spec.vocab),
             eos,
             stop: request.stop.unwrap_or_default(),
-            text: Arc::clone(text),
+            decoder: text.stream_decoder(&prompt.tokens)?,
             channel: Arc::clone(channel),
             on_end: Some(self.on_end(before, &prompt)),
             started,

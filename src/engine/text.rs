@@ -3,11 +3,14 @@
 use serde_json::Map;
 
 use crate::arch;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::request::{Message, Request};
 use crate::source;
 use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer};
 use crate::weights::ModelFiles;
+
+/// The folder of chat templates that have a name.
+const NAMED_TEMPLATES: &str = "additional_chat_templates";
 
 /// A model's tokenizer and chat template.
 pub struct Text {
@@ -28,7 +31,7 @@ impl Text {
     }
 
     pub(super) fn read(files: &ModelFiles, eos_ids: &[u32]) -> Result<Self> {
-        let files = TextFiles::read(files)?;
+        let files = text_files(files)?;
         let tokenizer = Tokenizer::from_files(&files, eos_ids)?;
         let template = ChatTemplate::from_files(&files)?;
         Ok(Self { tokenizer, template, label: files.label })
@@ -80,7 +83,39 @@ impl Text {
         self.template.is_some()
     }
 
-    pub(super) fn stream_decoder(&self, prompt: &[u32]) -> StreamDecoder {
+    /// Makes text of the tokens that follow `prompt`.
+    pub(super) fn stream_decoder(&self, prompt: &[u32]) -> Result<StreamDecoder> {
         StreamDecoder::new(&self.tokenizer, prompt)
     }
+}
+
+/// Reads the files that the text side of a model consists of.
+fn text_files(files: &ModelFiles) -> Result<TextFiles> {
+    let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
+    let tokenizer = read("tokenizer.json")?.ok_or_else(|| {
+        Error::new(Code::NotFound, format!("{}: there is no such file", files.file_label("tokenizer.json")))
+            .with_hint("the model's folder must hold its tokenizer.json")
+    })?;
+    let template = |path: &str| -> Result<Option<String>> {
+        let text = read(path)?.map(String::from_utf8).transpose();
+        text.map_err(|_| Error::corrupt(files.file_label(path), "not UTF-8"))
+    };
+    let mut chat_templates = Vec::new();
+    if let Some(text) = template("chat_template.jinja")? {
+        chat_templates.push(("default".to_owned(), text));
+    }
+    for path in files.list(NAMED_TEMPLATES)? {
+        let stem = path.strip_prefix(NAMED_TEMPLATES).and_then(|name| name.trim_start_matches('/').strip_suffix(".jinja"));
+        if let (Some(stem), Some(text)) = (stem, template(&path)?) {
+            chat_templates.push((stem.to_owned(), text));
+        }
+    }
+    Ok(TextFiles {
+        label: files.label(),
+        tokenizer,
+        tokenizer_config: read("tokenizer_config.json")?,
+        generation_config: read("generation_config.json")?,
+        special_tokens_map: read("special_tokens_map.json")?,
+        chat_templates,
+    })
 }

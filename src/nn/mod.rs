@@ -7,3 +7,6 @@ mod sequence;
 pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;
 pub(crate) use sequence::{Sequence, cache_layout};
+
+#[cfg(test)]
+mod tests;

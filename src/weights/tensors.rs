@@ -133,6 +133,9 @@ impl Tensors {
 }
 
 fn missing_shard(label: &str, shard: &Shard) -> Error {
-    Error::new(Code::NotFound, format!("{label}: this part of the weights is missing"))
-        .with_hint(format!("the index says it holds {} tensors; download the whole model", shard.promised.len()))
+    Error::new(Code::NotFound, format!("{label}: this part of the weights is missing")).with_hint(format!(
+        "model.safetensors.index.json says it holds {} tensors; download the whole model, or delete an index that is \
+         of other weights than those in the folder",
+        shard.promised.len()
+    ))
 }

@@ -7,6 +7,7 @@ Run with a Python that has mlx-lm 0.32.2 (`pip install mlx-lm==0.32.2 'mlx[cpu]=
 The checkpoints come from a generator of their own (tests/support/numbers.rs, tensors.rs; the same here in numpy), are
 loaded by mlx-lm as it loads any model, and run with every float in f32. Each case is also run in slices through the
 cache, which must agree, and with slightly wrong settings, which must not: a case that a wrong epsilon passes is none.
+Checkpoints in f16 or bf16 also run as stored: `low_precision` is mlx-lm's own error, over the numbers in `next`.
 """
 
 import copy
@@ -136,14 +137,15 @@ class Checkpoint:
         path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
-def load(config, checkpoint):
-    """The model as mlx-lm loads it, with all floats in f32."""
+def load(config, checkpoint, upcast=True):
+    """The model as mlx-lm loads it, with all floats in f32 unless told otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "config.json").write_text(json.dumps(config))
         checkpoint.write(folder / "model.safetensors")
         model, _ = load_model(folder)
-    model.set_dtype(mx.float32)
+    if upcast:
+        model.set_dtype(mx.float32)
     names = {name for name, _ in tree_flatten(model.parameters())}
     assert names == set(checkpoint.tensors), names ^ set(checkpoint.tensors)
     return model
@@ -159,8 +161,7 @@ def logprobs(model, tokens, slices=None):
             mx.eval(parts)
             tokens = tokens[length:]
         logits = mx.concatenate(parts, axis=1)
-    assert logits.dtype == mx.float32
-    x = np.array(logits[0]).astype(np.float64)
+    x = np.array(logits[0].astype(mx.float32)).astype(np.float64)
     x -= x.max(axis=-1, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
@@ -216,11 +217,18 @@ def reference(case, tokens):
         error = np.abs(logprobs(load(other, checkpoint), tokens) - right).max()
         assert error > 5e-3, (what, error)
 
+    low_precision = None
+    if checkpoint.dtype != "f32":
+        rows = np.arange(len(tokens) - 1)
+        error = np.abs(logprobs(load(config, checkpoint, upcast=False), tokens) - right)[rows, tokens[1:]]
+        low_precision = {"max": round(float(error.max()), 5), "mean": round(float(error.mean()), 5)}
+
     top = np.argsort(-right, axis=-1, kind="stable")[:, :5]
     return {
         "checksum": checkpoint.checksum(),
         "next": [round(float(right[i, token]), 5) for i, token in enumerate(tokens[1:])],
         "top": [[[int(id), round(float(right[i, id]), 5)] for id in ids] for i, ids in enumerate(top)],
+        "low_precision": low_precision,
         "rope": rope(model),
     }, right
 

@@ -28,8 +28,17 @@ pub struct Reference {
     pub next: Vec<f32>,
     /// At each position the five most likely next tokens with their log-probabilities, most likely first.
     pub top: Vec<Vec<(u32, f32)>>,
+    /// How far mlx-lm is from `next` when it computes in the checkpoint's own dtype; absent for f32.
+    pub low_precision: Option<LowPrecision>,
     /// The rotary embedding, as [`Rope`](../../src/arch/spec.rs) has it.
     pub rope: RopeReference,
+}
+
+/// Absolute errors of log-probabilities.
+#[derive(Deserialize)]
+pub struct LowPrecision {
+    pub max: f32,
+    pub mean: f32,
 }
 
 /// mlx-lm's rotary frequencies.

@@ -12,3 +12,9 @@ pub mod tokenizer;
 pub use cases::{Case, Reference, case, cases, tokens};
 pub use checkpoint::Fixture;
 pub use tensors::Float;
+
+/// The model of a case in a folder of its own, and what mlx-lm computed for it and [`tokens`].
+pub fn prepare(name: &str) -> (tempfile::TempDir, Reference) {
+    let case = case(name);
+    (Fixture::case(&case).build(), case.reference())
+}

@@ -4,6 +4,7 @@ mod cases;
 mod faults;
 mod memory;
 mod quantization;
+mod real;
 mod rope;
 
 use serde_json::Value;

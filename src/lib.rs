@@ -6,6 +6,7 @@ mod backend;
 mod engine;
 mod error;
 mod event;
+mod ffi;
 mod nn;
 mod output;
 mod request;

@@ -19,7 +19,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
 pub(crate) use memory::{Memory, memory};
@@ -46,7 +46,7 @@ const FAMILIES: &[(&str, Family)] = &[
 pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
     let label = files.file_label(CONFIG);
     let Some(json) = files.read(CONFIG)? else {
-        return Err(Error::new(crate::Code::NotFound, format!("{label}: there is no such file"))
+        return Err(Error::new(Code::NotFound, format!("{label}: there is no such file"))
             .with_hint("every model has one; download the whole model"));
     };
     let json = (*json).as_ref();

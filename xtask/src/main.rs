@@ -1,5 +1,7 @@
 //! The chores of this repository: `cargo xtask VERB`.
 
+mod c_tests;
+mod header;
 mod mlx;
 mod sh;
 mod test;
@@ -10,6 +12,10 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test [--quick]    all checks of the project, with one summary; --quick leaves out MLX and the C programs
+  c-test [OPTION...] [PROGRAM...]
+                    run the programs of tests/c against the library, under sanitizers and valgrind, too;
+                    --exports-only looks at the exported symbols alone
+  header [--check]  write include/pocketmlx.h; with --check, fail when it is not what src/ffi says
   mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
                     with --lib, link the libmlx.so in DIR instead of the one it fetches
 ";
@@ -21,6 +27,8 @@ fn main() -> ExitCode {
         None => ("", args.as_slice()),
     };
     let result = match verb {
+        "c-test" => c_tests::run(rest),
+        "header" => header::run(rest),
         "mlx" => mlx::run(rest),
         "test" => test::run(rest),
         "help" | "-h" | "--help" => {

@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 /// Results of xtask: the message is all that anybody looks at.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// The folder of the repository.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// Runs a command quietly; when it fails, the error holds the command line and what it printed.
 pub fn run(command: &mut Command) -> Result<()> {
     read(command).map(drop)

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use pocketmlx::{Code, EngineOptions, Error, LoadOptions, Model, ProbeOptions, Request, SessionOptions, Text, probe};
+use run::{Loaded, engine, load, run};
 use serde_json::{Value, json};
 use support::Fixture;
-use run::{Loaded, engine, load, run};
 
 fn load_error(folder: &Path) -> Error {
     let error = load(&engine(), folder).err().unwrap();
@@ -137,7 +137,8 @@ fn broken_weights() {
 #[test]
 fn hostile_shard_names() {
     let long = "x".repeat(4096);
-    for name in ["../model.safetensors", "/etc/passwd", "a/../b.safetensors", "C:\\x", "\\\\host\\x", "", "a\0b", &long] {
+    for name in ["../model.safetensors", "/etc/passwd", "a/../b.safetensors", "C:\\x", "\\\\host\\x", "", "a\0b", &long]
+    {
         let folder = Fixture::new("llama").shards(2).build();
         edit_json(&folder.path().join("model.safetensors.index.json"), |index| {
             let map = index["weight_map"].as_object_mut().unwrap();

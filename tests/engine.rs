@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use pocketmlx::{Code, Device, Engine, EngineOptions, Event, LoadOptions, ProbeOptions, Request, probe};
-use support::Fixture;
 use run::{Loaded, ask, collect, engine, engine_with, ids, load, load_with, run, some_ids};
+use support::Fixture;
 
 #[test]
 fn weights_over_the_budget_are_refused_before_loading() {
@@ -236,7 +236,8 @@ fn options_out_of_range_are_refused() {
 fn scores_and_generations_share_a_model() {
     let loaded = Loaded::new(&Fixture::new("qwen2"));
     let generation = loaded.session().start(ids(&some_ids(5, 1), 100)).unwrap();
-    let score = loaded.model.score(&Request { top_logprobs: Some(2), ..Request::prompt_ids(some_ids(100, 4)) }).unwrap();
+    let score =
+        loaded.model.score(&Request { top_logprobs: Some(2), ..Request::prompt_ids(some_ids(100, 4)) }).unwrap();
     assert_eq!((score.tokens.len(), score.logprobs.len(), score.top.len()), (100, 100, 100));
     assert!(score.top.iter().all(|top| top.len() == 2 && top[0].1 >= top[1].1));
     let mean = score.logprobs.iter().flatten().map(|p| f64::from(*p)).sum::<f64>() / 99.0;

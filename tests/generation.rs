@@ -9,8 +9,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use pocketmlx::{Code, Event, FinishReason, LoadOptions, Poll, Request, SessionOptions};
-use support::Fixture;
 use run::{Loaded, Outcome, ask, collect, engine, ids, load_with, run, some_ids};
+use support::Fixture;
 
 fn tiny() -> Loaded {
     Loaded::new(&Fixture::new("llama"))

@@ -5,8 +5,8 @@ mod run;
 mod support;
 
 use pocketmlx::{Device, Engine, EngineOptions, LoadOptions, Precision, Request, SessionOptions};
-use serde_json::Value;
 use run::{collect, load_with, shared};
+use serde_json::Value;
 use support::{Case, Fixture, cases, tokens};
 
 /// What counts as equal: both sides compute in f32, in different orders.
@@ -97,7 +97,7 @@ fn a_wrong_setting_is_seen() {
     let engine = engine(Device::Cpu);
     let case = support::case("llama");
     let reference = case.reference();
-    for (key, value) in [("rms_norm_eps", 1e-2), ("rope_theta", 20_000.0)] {
+    for (key, value) in [("rms_norm_eps", 2e-2), ("rope_theta", 20_000.0)] {
         let folder = Fixture::case(&case).set(key, value).build();
         let model = load_with(&engine, folder.path(), LoadOptions::default()).unwrap();
         let score = model.score(&Request::prompt_ids(tokens())).unwrap();

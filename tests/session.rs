@@ -5,8 +5,8 @@ mod run;
 mod support;
 
 use pocketmlx::{Code, ContextOverflow, Event, LoadOptions, Message, Request, SessionOptions};
-use support::Fixture;
 use run::{Loaded, ask, collect, engine, load_with, run, transcript};
+use support::Fixture;
 
 fn tiny() -> Loaded {
     Loaded::new(&Fixture::new("qwen3"))
@@ -93,9 +93,8 @@ fn a_cancelled_answer_stays_and_is_marked() {
 
 #[test]
 fn behind_a_wrapped_window_the_prompt_is_computed_again() {
-    let fixture = Fixture::new("llama")
-        .set("layer_types", vec!["sliding_attention", "full_attention"])
-        .set("sliding_window", 16);
+    let fixture =
+        Fixture::new("llama").set("layer_types", vec!["sliding_attention", "full_attention"]).set("sliding_window", 16);
     let loaded = Loaded::new(&fixture);
     let session = loaded.session();
     run(&session, ask("A first message that is quite long", 10)).unwrap();

@@ -5,8 +5,8 @@ mod run;
 mod support;
 
 use pocketmlx::{LoadOptions, Request};
-use support::Fixture;
 use run::{Loaded, engine, ids, load_with, run, shared, some_ids};
+use support::Fixture;
 
 /// Resident bytes of this process.
 #[cfg(target_os = "linux")]
@@ -33,7 +33,8 @@ fn generations_leave_nothing_behind() {
     };
     let (mut settled, total) = (0, rounds());
     for round in 0..total {
-        let request = Request { temperature: Some(0.9), seed: Some(round as u64), ..ids(&some_ids(4 + round % 40, round), 12) };
+        let request =
+            Request { temperature: Some(0.9), seed: Some(round as u64), ..ids(&some_ids(4 + round % 40, round), 12) };
         let outcome = run(&loaded.session(), request).unwrap();
         assert_eq!(outcome.tokens.len(), 12, "round {round}");
         if round == 500.min(total / 2) {

@@ -117,7 +117,9 @@ pub fn system_info() -> Value {
         let options = EngineOptions { device, ..EngineOptions::default() };
         match Compute::choose(&options) {
             Ok(_) => json!({ "name": device.name(), "available": true, "detail": "" }),
-            Err(error) => json!({ "name": device.name(), "available": false, "detail": error.message(), "hint": error.hint() }),
+            Err(error) => {
+                json!({ "name": device.name(), "available": false, "detail": error.message(), "hint": error.hint() })
+            }
         }
     };
     let devices = [Device::Cpu, Device::MlxGpu, Device::MlxCpu].map(available);

@@ -193,10 +193,7 @@ fn context_length(options: &LoadOptions, trained: usize) -> Result<usize> {
     match options.context_length {
         None => Ok(trained),
         Some(length) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
-        Some(length) => Err(Error::invalid(format!(
-            "context_length is {length}; it must be 2 to {}",
-            MAX_CONTEXT
-        ))),
+        Some(length) => Err(Error::invalid(format!("context_length is {length}; it must be 2 to {}", MAX_CONTEXT))),
     }
 }
 

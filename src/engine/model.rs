@@ -144,7 +144,9 @@ impl Model {
             Code::ContextOverflow,
             format!("the prompt has {tokens} tokens; the context has {}", self.recipe().context_length),
         )
-        .with_hint("shorten the prompt, set context_overflow to \"drop_oldest_turns\", or load with a longer context_length")
+        .with_hint(
+            "shorten the prompt, set context_overflow to \"drop_oldest_turns\", or load with a longer context_length",
+        )
     }
 
     pub(super) fn check_ready(&self) -> Result<()> {

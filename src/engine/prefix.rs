@@ -41,7 +41,8 @@ impl<B: Backend> PrefixCache<B> {
         if tokens.is_empty() {
             return;
         }
-        let covers = |long: &Entry<B>, short: &[u32]| long.tokens.starts_with(short) && long.sequence.can_truncate(short.len());
+        let covers =
+            |long: &Entry<B>, short: &[u32]| long.tokens.starts_with(short) && long.sequence.can_truncate(short.len());
         if let Some(index) = self.entries.iter().position(|entry| covers(entry, &tokens)) {
             let entry = self.entries.remove(index);
             self.entries.push(entry);

@@ -119,7 +119,8 @@ impl<B: Backend> Scheduler<B> {
     /// # Errors
     /// `OutOfMemory` when they may not even with all kept states gone.
     pub(super) fn make_room(&mut self, growth: &[(usize, usize)]) -> Result<()> {
-        let bytes = |(len, by): &(usize, usize)| self.cache_bytes_of(len + by).saturating_sub(self.cache_bytes_of(*len));
+        let bytes =
+            |(len, by): &(usize, usize)| self.cache_bytes_of(len + by).saturating_sub(self.cache_bytes_of(*len));
         let more: u64 = growth.iter().map(bytes).sum();
         loop {
             let used = self.cache_bytes();

@@ -60,13 +60,18 @@ struct Prompt {
 impl Session {
     pub(super) fn new(model: Model, options: SessionOptions) -> Result<Self> {
         let mut defaults = options.defaults;
-        if defaults.messages.is_some() || defaults.transcript.is_some() || defaults.prompt.is_some() || defaults.prompt_ids.is_some() {
+        if defaults.messages.is_some()
+            || defaults.transcript.is_some()
+            || defaults.prompt.is_some()
+            || defaults.prompt_ids.is_some()
+        {
             return Err(Error::invalid("the session's defaults name a prompt")
                 .with_hint("give messages to start from as \"transcript\" of the session"));
         }
         defaults.tools = defaults.tools.or(options.tools);
         defaults.check()?;
-        let mut transcript: Vec<Message> = options.instructions.map(|text| Message::new("system", text)).into_iter().collect();
+        let mut transcript: Vec<Message> =
+            options.instructions.map(|text| Message::new("system", text)).into_iter().collect();
         transcript.extend(options.transcript);
         for message in &transcript {
             message.text()?;
@@ -228,7 +233,11 @@ impl Session {
                 return Ok((text, tokens));
             }
             if !dropping || !drop_oldest_turn(&mut shown) {
-                return if tokens.len() < context { Ok((text, tokens)) } else { Err(self.inner.model.too_long(tokens.len())) };
+                return if tokens.len() < context {
+                    Ok((text, tokens))
+                } else {
+                    Err(self.inner.model.too_long(tokens.len()))
+                };
             }
         }
     }

@@ -105,7 +105,8 @@ fn text_files(files: &ModelFiles) -> Result<TextFiles> {
         chat_templates.push(("default".to_owned(), text));
     }
     for path in files.list(NAMED_TEMPLATES)? {
-        let stem = path.strip_prefix(NAMED_TEMPLATES).and_then(|name| name.trim_start_matches('/').strip_suffix(".jinja"));
+        let stem =
+            path.strip_prefix(NAMED_TEMPLATES).and_then(|name| name.trim_start_matches('/').strip_suffix(".jinja"));
         if let (Some(stem), Some(text)) = (stem, template(&path)?) {
             chat_templates.push((stem.to_owned(), text));
         }

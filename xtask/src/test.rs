@@ -112,7 +112,8 @@ fn summarize(steps: &[Step]) -> Result<()> {
     let mut total = Counts::default();
     println!("\n{:<24} {:>8}  {:>7}  result", "step", "seconds", "tests");
     for step in steps {
-        let tests = if step.tests.passed + step.tests.failed > 0 { step.tests.passed.to_string() } else { String::new() };
+        let tests =
+            if step.tests.passed + step.tests.failed > 0 { step.tests.passed.to_string() } else { String::new() };
         let result = match &step.outcome {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Failed => "FAILED".to_owned(),

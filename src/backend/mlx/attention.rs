@@ -4,11 +4,11 @@ use mlx_rs::fast::{self, ScaledDotProductAttentionMask as Mask};
 use mlx_rs::{Array, ops};
 
 use super::cache::{KvCache, Visible};
+use super::error::{Fault, Result};
 use super::linear::cast;
 use super::{Mlx, Norm, raw};
 use crate::arch::spec;
 use crate::backend::{AttentionParams, Cache, Rows, Segment};
-use crate::error::{Error, Result};
 
 /// Prepared rotary frequencies.
 pub(crate) struct Rope {
@@ -24,7 +24,7 @@ impl Rope {
     pub fn load(rope: &spec::Rope) -> Result<Self> {
         if rope.dims == 0 || rope.dims != 2 * rope.inverse_frequencies.len() {
             let found = rope.inverse_frequencies.len();
-            return Err(Error::internal(format!("{found} rotary frequencies for {} dimensions", rope.dims)));
+            return Err(Fault::internal(format!("{found} rotary frequencies for {} dimensions", rope.dims)));
         }
         // A frequency of 0 becomes an infinite period, which MLX turns back into 0.
         let periods: Vec<f32> = rope.inverse_frequencies.iter().map(|f| 1.0 / f).collect();
@@ -69,7 +69,7 @@ pub(super) fn attention(
     caches: &mut [&mut KvCache],
 ) -> Result<Array> {
     if caches.len() != rows.segments().len() {
-        return Err(Error::internal(format!("{} caches for {} sequences", caches.len(), rows.segments().len())));
+        return Err(Fault::internal(format!("{} caches for {} sequences", caches.len(), rows.segments().len())));
     }
     let (heads, kv_heads) = (params.heads, params.kv_heads);
     let (keys_end, all) = (heads + kv_heads, heads + 2 * kv_heads);
@@ -92,10 +92,10 @@ pub(super) fn attention(
     let mut outputs = Vec::with_capacity(caches.len());
     for (i, (segment, cache)) in rows.segments().iter().zip(caches).enumerate() {
         let (Some(queries), Some(keys), Some(values)) = (queries.get(i), keys.get(i), values.get(i)) else {
-            return Err(Error::internal("fewer heads than sequences"));
+            return Err(Fault::internal("fewer heads than sequences"));
         };
         if cache.len() != segment.position {
-            return Err(Error::internal(format!("position {} with {} cached", segment.position, cache.len())));
+            return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
         }
         let visible = cache.append(keys, values, segment.len)?;
         outputs.push(attend(queries, &visible, segment, params)?);
@@ -113,7 +113,7 @@ pub(super) fn attention(
 fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>> {
     let (heads, width) = match x.shape() {
         [_, heads, width] => (*heads, *width),
-        other => return Err(Error::internal(format!("heads of shape {other:?}"))),
+        other => return Err(Fault::internal(format!("heads of shape {other:?}"))),
     };
     let segments = rows.segments();
     let rotate = |x: Array, offsets: &Offsets| match rope {

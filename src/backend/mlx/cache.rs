@@ -7,16 +7,19 @@ use std::rc::Rc;
 
 use mlx_rs::{Array, ops};
 
+use super::error::{Fault, Result};
 use super::raw;
 use crate::backend::{Cache, CacheLayout};
-use crate::error::{Error, Result};
 
-/// Buffers grow by this many positions, or by an eighth where that is more, so that a long sequence is not copied
-/// again and again.
+/// Buffers grow by this many positions, or by about an eighth where that is more, so that a long sequence is not
+/// copied again and again.
 const STEP: usize = 256;
 
 /// A window's buffer may hold this many positions that nobody sees any more, before it is copied to drop them.
 const SLACK: usize = 64;
+
+/// The most rows that a sequence is expected to take in at once. More is possible and costs memory.
+const SLICE: usize = 512;
 
 /// Keys and values, `[1, kv_heads, capacity, head_dim]` each.
 pub(crate) struct KvCache {
@@ -53,7 +56,7 @@ impl KvCache {
     /// Appends `[1, kv_heads, rows, head_dim]` and gives all positions that one of these rows sees.
     pub(super) fn append(&mut self, keys: &Array, values: &Array, rows: usize) -> Result<Visible> {
         if self.len < self.start {
-            return Err(Error::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
+            return Err(Fault::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
         }
         // The first new row sees `window - 1` positions before itself, later ones see less far back.
         let needed = self.layout.window.map_or(0, |window| (self.len + 1).saturating_sub(window));
@@ -66,8 +69,7 @@ impl KvCache {
                 Buffers { keys, values: self.write(&old.values, values, at)?, capacity: old.capacity }
             }
             old => {
-                let old_capacity = old.as_ref().map_or(0, |old| old.capacity);
-                let capacity = self.capacity(end - drop_to, old_capacity);
+                let capacity = capacity(self.layout, end - drop_to);
                 let kept = drop_to - self.start..self.len - self.start;
                 let pad = capacity - (end - drop_to);
                 let grow = |old: Option<&Array>, new: &Array| self.rebuild(old, kept.clone(), new, pad);
@@ -111,14 +113,23 @@ impl KvCache {
         let parts: Vec<&Array> = old.iter().chain([new]).chain(&padding).collect();
         Ok(ops::concatenate(&parts, 2)?)
     }
+}
 
-    fn capacity(&self, needed: usize, old: usize) -> usize {
-        let spare = match self.layout.window {
-            Some(_) => needed + SLACK,
-            None => needed.max(old + old / 8),
-        };
-        spare.next_multiple_of(STEP)
+/// Positions of a new buffer that must hold `needed` of them.
+fn capacity(layout: CacheLayout, needed: usize) -> usize {
+    // A full window's buffer also has room for those that wait to be dropped.
+    let needed = if layout.window.is_some() { needed + SLACK } else { needed };
+    let eighth = (needed + 1).next_power_of_two() / 16;
+    needed.next_multiple_of(eighth.max(STEP))
+}
+
+/// Bytes of a cache of `len` positions, with numbers of `width` bytes.
+pub(super) fn expected_bytes(layout: CacheLayout, len: usize, width: usize) -> usize {
+    if len == 0 {
+        return 0;
     }
+    let held = layout.window.map_or(len, |window| len.min(window + SLICE));
+    2 * capacity(layout, held) * layout.kv_heads * layout.head_dim * width
 }
 
 impl Cache for KvCache {

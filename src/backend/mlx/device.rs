@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use mlx_rs::{Device, memory};
 
-use super::{error, raw};
-use crate::error::{Error, Result};
+use super::error::{self, Result};
+use super::raw;
+use crate::error::Error;
 
 /// One of MLX's devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl MlxDevice {
             } else {
                 "use the device cpu"
             };
-            return Err(Error::unsupported("MLX has no GPU to run on").with_hint(hint));
+            return Err(Error::unsupported("MLX has no GPU to run on").with_hint(hint).into());
         }
         if self == Self::Cpu {
             // It would run a C++ compiler and load what that made.

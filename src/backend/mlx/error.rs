@@ -3,7 +3,7 @@
 //! mlx-c reports an error to one handler for the whole process, whose default prints the message and exits. Ours keeps
 //! it for the calling thread, and whoever sees the call fail takes it from there. mlx-rs would put its own handler in
 //! place before its first operation, once; so [`install`] lets it do that first. From then on mlx-rs still learns of a
-//! failure by the status of the call, and its exception is turned into an [`Error`] with the message we kept.
+//! failure by the status of the call, and its exception is turned into a [`Fault`] with the message we kept.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -11,7 +11,14 @@ use std::ptr;
 
 use mlx_rs::error::{AsSliceError, Exception};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error};
+
+/// An [`Error`] that `?` makes of mlx-rs's. The rest of the library should not gain such conversions by a feature.
+#[derive(Debug)]
+pub(crate) struct Fault(pub Error);
+
+/// Results inside the backend.
+pub(super) type Result<T, E = Fault> = std::result::Result<T, E>;
 
 thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -20,8 +27,8 @@ thread_local! {
 /// Puts our handler in place. To be called before anything else of MLX, and again at will: another user of mlx-c in
 /// the process may have replaced it.
 pub(super) fn install() {
-    // The cheapest operation that makes mlx-rs set its handler.
-    let _ = mlx_rs::memory::active_memory();
+    // The cheapest call that makes mlx-rs set its handler.
+    let _ = mlx_rs::Device::try_default();
     // SAFETY: the handler is a function, and needs no data.
     unsafe { mlx_sys::mlx_set_error_handler(Some(keep), ptr::null_mut(), None) };
 }
@@ -42,9 +49,9 @@ extern "C" fn keep(message: *const c_char, _: *mut c_void) {
 }
 
 /// The error of a call that failed just now.
-pub(super) fn last() -> Error {
+pub(super) fn last() -> Fault {
     let message = LAST.with(RefCell::take);
-    from_message(message.as_deref().unwrap_or("MLX failed without saying why"))
+    Fault(from_message(message.as_deref().unwrap_or("MLX failed without saying why")))
 }
 
 /// Turns the status of a call of mlx-c into a result.
@@ -52,14 +59,27 @@ pub(super) fn check(status: c_int) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(last()) }
 }
 
-impl From<Exception> for Error {
-    fn from(exception: Exception) -> Self {
-        let message = LAST.with(RefCell::take);
-        from_message(message.as_deref().unwrap_or(exception.what()))
+impl Fault {
+    /// A broken invariant.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self(Error::internal(message))
     }
 }
 
-impl From<AsSliceError> for Error {
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Exception> for Fault {
+    fn from(exception: Exception) -> Self {
+        let message = LAST.with(RefCell::take);
+        Self(from_message(message.as_deref().unwrap_or(exception.what())))
+    }
+}
+
+impl From<AsSliceError> for Fault {
     fn from(error: AsSliceError) -> Self {
         match error {
             AsSliceError::Exception(exception) => exception.into(),

@@ -2,9 +2,10 @@
 
 use mlx_rs::{Array, Dtype, ops, transforms};
 
+use super::error::{Fault, Result};
 use super::raw;
 use crate::arch::spec::QuantizationFormat;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::weights::{LinearData, Matrix, TensorView};
 
 /// A loaded matrix of one or several tensors stacked by rows.
@@ -85,8 +86,17 @@ impl Linear {
                 let row = |table: &Array| table.take_axis(indices, 0);
                 Ok(ops::dequantize(row(codes)?, row(scales)?, &row(biases)?, *group_size, *bits)?)
             }
-            _ => Err(Error::unsupported("an embedding table of several tensors")),
+            _ => Err(Error::unsupported("an embedding table of several tensors").into()),
         }
+    }
+
+    /// Bytes of a number as rows of this matrix come out.
+    pub fn float_width(&self) -> usize {
+        let width = |piece: &Piece| match piece {
+            Piece::Dense { weight, .. } => weight.item_size(),
+            Piece::Affine { scales, .. } => scales.item_size(),
+        };
+        self.pieces.iter().map(width).max().unwrap_or(0)
     }
 
     fn arrays(&self) -> Vec<&Array> {
@@ -120,7 +130,7 @@ impl Stack<'_> {
 
     fn load(&self, exact: bool) -> Result<Piece> {
         let mut arrays = self.tensors.iter().map(|parts| stack(parts));
-        let mut next = || arrays.next().unwrap_or_else(|| Err(Error::internal("a matrix without tensors")));
+        let mut next = || arrays.next().unwrap_or_else(|| Err(Fault::internal("a matrix without tensors")));
         let float = |array: Array| if exact { cast(array, Dtype::Float32) } else { Ok(array) };
         match self.format {
             None => {
@@ -148,7 +158,7 @@ fn stack(parts: &[&TensorView]) -> Result<Array> {
             arrays.push(last);
             Ok(ops::concatenate(&arrays, 0)?)
         }
-        None => Err(Error::internal("a matrix without parts")),
+        None => Err(Fault::internal("a matrix without parts")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Operations only build a graph; [`Mlx::queue`] hands it to the device and the reads wait for it. All arrays belong
 //! to the thread that made them: a backend and what it gave out stay on the worker thread.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use mlx_rs::{Array, Dtype, fast, memory, ops, transforms};
@@ -26,6 +27,7 @@ mod tests;
 use attention::Rope;
 use cache::KvCache;
 pub(crate) use device::MlxDevice;
+use error::Fault;
 use linear::{Linear, cast};
 
 /// MLX on one of its devices, for one model.
@@ -33,6 +35,8 @@ pub(crate) struct Mlx {
     device: MlxDevice,
     /// f32 activations, whatever the checkpoint has.
     exact: bool,
+    /// Bytes of the widest float loaded so far, and so of a number in a cache.
+    width: Cell<usize>,
 }
 
 /// A lazy array that is cheap to clone; mlx-rs's own clone may panic.
@@ -55,8 +59,18 @@ impl Mlx {
     /// # Errors
     /// `Unsupported` when MLX has no such device.
     pub fn new(device: MlxDevice, precision: Precision) -> Result<Self> {
-        device.start()?;
-        Ok(Self { device, exact: precision == Precision::Exact })
+        device.start().map_err(|fault| fault.0)?;
+        let exact = precision == Precision::Exact;
+        if exact && device == MlxDevice::Gpu && std::env::var_os("MLX_ENABLE_TF32").is_none() {
+            tracing::warn!("MLX computes f32 products in TF32 on some GPUs, unless MLX_ENABLE_TF32=0 is set");
+        }
+        Ok(Self { device, exact, width: Cell::new(if exact { 4 } else { 2 }) })
+    }
+
+    /// Runs MLX's operations on the backend's device.
+    fn run<T>(&self, operations: impl FnOnce() -> Result<T, Fault>) -> Result<T> {
+        self.device.activate();
+        operations().map_err(|fault| fault.0)
     }
 }
 
@@ -68,12 +82,17 @@ impl From<Array> for Tensor {
 
 impl Norm {
     /// Normalises the last dimension; the result has the dtype of `x`.
-    fn apply(&self, x: &Array) -> Result<Array> {
+    fn apply(&self, x: &Array) -> Result<Array, Fault> {
         cast(fast::rms_norm(x, Some(&self.weight), self.epsilon)?, x.dtype())
     }
 }
 
 impl Backend for Mlx {
+    const PIPELINED: bool = true;
+
+    // MLX has other kernels for other numbers of rows.
+    const BATCH_INVARIANT: bool = false;
+
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;
@@ -82,62 +101,61 @@ impl Backend for Mlx {
     type Tokens = Tokens;
 
     fn load_linear(&self, parts: &[LinearData]) -> Result<Linear> {
-        self.device.activate();
-        Linear::load(parts, self.exact)
+        let linear = self.run(|| Linear::load(parts, self.exact))?;
+        self.width.update(|width| width.max(linear.float_width()));
+        Ok(linear)
     }
 
     fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<Norm> {
-        self.device.activate();
-        let weight = raw::from_view(weight)?;
-        let weight = if self.exact { cast(weight, Dtype::Float32)? } else { weight };
-        weight.eval()?;
-        Ok(Norm { weight, epsilon })
+        self.run(|| {
+            let weight = raw::from_view(weight)?;
+            let weight = if self.exact { cast(weight, Dtype::Float32)? } else { weight };
+            weight.eval()?;
+            Ok(Norm { weight, epsilon })
+        })
     }
 
     fn load_rope(&self, rope: &spec::Rope) -> Result<Rope> {
-        self.device.activate();
-        Rope::load(rope)
+        self.run(|| Rope::load(rope))
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
         KvCache::new(layout)
     }
 
+    fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
+        cache::expected_bytes(layout, len, self.width.get())
+    }
+
     fn embed(&self, table: &Linear, ids: Ids<'_, Self>) -> Result<Tensor> {
-        self.device.activate();
-        match ids {
+        self.run(|| match ids {
             Ids::Host(ids) => Ok(table.rows(&Array::from_slice(ids, &[raw::dim(ids.len())?]))?.into()),
             Ids::Device(tokens) => Ok(table.rows(&tokens.0)?.into()),
-        }
+        })
     }
 
     fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        self.device.activate();
-        Ok(norm.apply(&x.0)?.into())
+        self.run(|| Ok(norm.apply(&x.0)?.into()))
     }
 
     fn linear(&self, x: &Tensor, linear: &Linear) -> Result<Tensor> {
-        self.device.activate();
-        Ok(linear.apply(&x.0)?.into())
+        self.run(|| Ok(linear.apply(&x.0)?.into()))
     }
 
     fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.device.activate();
-        Ok(a.0.add(&*b.0)?.into())
+        self.run(|| Ok(a.0.add(&*b.0)?.into()))
     }
 
     fn gate(&self, gate_up: &Tensor, activation: Activation) -> Result<Tensor> {
-        self.device.activate();
-        let width = match gate_up.0.shape() {
-            [_, width] if width % 2 == 0 => *width as usize,
-            other => return Err(Error::internal(format!("gate and up of shape {other:?}"))),
-        };
-        let gate = raw::slice_axis(&gate_up.0, 1, 0..width / 2)?;
-        let up = raw::slice_axis(&gate_up.0, 1, width / 2..width)?;
-        let activated = match activation {
-            Activation::Silu => gate.multiply(ops::sigmoid(&gate)?)?,
-        };
-        Ok(activated.multiply(&up)?.into())
+        self.run(|| {
+            let (_, width) = shape(gate_up);
+            let gate = raw::slice_axis(&gate_up.0, 1, 0..width / 2)?;
+            let up = raw::slice_axis(&gate_up.0, 1, width / 2..width)?;
+            let activated = match activation {
+                Activation::Silu => gate.multiply(ops::sigmoid(&gate)?)?,
+            };
+            Ok(activated.multiply(&up)?.into())
+        })
     }
 
     fn attention(
@@ -147,35 +165,31 @@ impl Backend for Mlx {
         rows: &Rows,
         caches: &mut [&mut KvCache],
     ) -> Result<Tensor> {
-        self.device.activate();
-        Ok(attention::attention(&qkv.0, params, rows, caches)?.into())
+        self.run(|| Ok(attention::attention(&qkv.0, params, rows, caches)?.into()))
     }
 
     fn select_rows(&self, x: &Tensor, rows: &[usize]) -> Result<Tensor> {
-        self.device.activate();
-        let have = x.0.shape().first().map_or(0, |&n| n as usize);
-        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
-            return Err(Error::internal("no rows to select"));
-        };
-        if let Some(row) = rows.iter().find(|&&row| row >= have) {
-            return Err(Error::internal(format!("row {row} of {have}")));
+        let (have, _) = shape(x);
+        // MLX would clamp them.
+        if rows.is_empty() || rows.iter().any(|&row| row >= have) {
+            return Err(Error::internal(format!("rows {rows:?} of {have}")));
         }
-        if rows.iter().enumerate().all(|(i, &row)| row == first + i) {
-            return Ok(raw::slice_axis(&x.0, 0, first..last + 1)?.into());
-        }
-        let indices = rows.iter().map(|&row| raw::dim(row)).collect::<Result<Vec<_>>>()?;
-        let indices = Array::from_slice(&indices, &[raw::dim(rows.len())?]);
-        Ok(x.0.take_axis(&indices, 0)?.into())
+        self.run(|| {
+            if rows.windows(2).all(|pair| pair[1] == pair[0] + 1) {
+                return Ok(raw::slice_axis(&x.0, 0, rows[0]..rows[0] + rows.len())?.into());
+            }
+            let indices = rows.iter().map(|&row| raw::dim(row)).collect::<Result<Vec<_>, Fault>>()?;
+            let indices = Array::from_slice(&indices, &[raw::dim(rows.len())?]);
+            Ok(x.0.take_axis(&indices, 0)?.into())
+        })
     }
 
     fn logits(&self, x: &Tensor, head: &Linear) -> Result<Tensor> {
-        self.device.activate();
-        Ok(cast(head.apply(&x.0)?, Dtype::Float32)?.into())
+        self.run(|| Ok(cast(head.apply(&x.0)?, Dtype::Float32)?.into()))
     }
 
     fn argmax(&self, logits: &Tensor) -> Result<Tokens> {
-        self.device.activate();
-        Ok(Tokens(Rc::new(ops::indexing::argmax_axis(&*logits.0, -1, false)?)))
+        self.run(|| Ok(Tokens(Rc::new(ops::indexing::argmax_axis(&*logits.0, -1, false)?))))
     }
 
     fn queue<'a>(
@@ -184,34 +198,33 @@ impl Backend for Mlx {
         logits: Option<&Tensor>,
         caches: impl Iterator<Item = &'a KvCache>,
     ) -> Result<()> {
-        self.device.activate();
         let mut arrays: Vec<&Array> = tokens.map(|t| &*t.0).into_iter().chain(logits.map(|t| &*t.0)).collect();
         // What outlives the step must be computed with it, else its graph would grow from step to step.
         for cache in caches {
             arrays.extend(cache.arrays());
         }
-        Ok(transforms::async_eval(arrays)?)
+        self.run(|| Ok(transforms::async_eval(arrays)?))
     }
 
     fn read_tokens(&self, tokens: &Tokens) -> Result<Vec<u32>> {
-        self.device.activate();
-        Ok(tokens.0.try_as_slice::<u32>()?.to_vec())
+        self.run(|| Ok(tokens.0.try_as_slice::<u32>()?.to_vec()))
     }
 
     fn read_logits(&self, logits: &Tensor, row: usize, out: &mut Vec<f32>) -> Result<()> {
-        self.device.activate();
-        let width = logits.0.shape().last().map_or(0, |&n| n as usize);
-        let all = logits.0.try_as_slice::<f32>()?;
-        match all.chunks_exact(width.max(1)).nth(row) {
-            Some(values) => out.extend_from_slice(values),
-            None => return Err(Error::internal(format!("row {row} of logits of shape {:?}", logits.0.shape()))),
-        }
-        Ok(())
+        let (rows, width) = shape(logits);
+        self.run(|| {
+            // The whole matrix lies in memory that both sides see, or is brought there at once.
+            let all = logits.0.try_as_slice::<f32>()?;
+            let Some(values) = all.get(row * width..(row + 1) * width) else {
+                return Err(Fault::internal(format!("row {row} of {rows}")));
+            };
+            out.extend_from_slice(values);
+            Ok(())
+        })
     }
 
     fn wait(&self) -> Result<()> {
-        self.device.activate();
-        raw::synchronize()
+        self.run(raw::synchronize)
     }
 
     fn trim(&self) {
@@ -226,5 +239,13 @@ impl Backend for Mlx {
             peak: memory::peak_memory().unwrap_or(0),
             cached: memory::cache_memory().unwrap_or(0),
         }
+    }
+}
+
+/// Rows and width.
+fn shape(x: &Tensor) -> (usize, usize) {
+    match x.0.shape() {
+        [rows, width] => (*rows as usize, *width as usize),
+        _ => (0, 0),
     }
 }

@@ -5,13 +5,14 @@ use std::ffi::{c_int, c_void};
 use mlx_rs::{Array, Stream};
 use mlx_sys::{mlx_array, mlx_stream};
 
-use super::error;
-use crate::error::{Error, Result};
+use super::error::{self, Fault, Result};
+use crate::error::Error;
 use crate::weights::{Dtype, TensorView};
 
 /// A size as MLX counts.
 pub(super) fn dim(size: usize) -> Result<i32> {
-    i32::try_from(size).map_err(|_| Error::unsupported(format!("a dimension of {size}: MLX counts to 2147483647")))
+    i32::try_from(size)
+        .map_err(|_| Fault(Error::unsupported(format!("a dimension of {size}: MLX counts to {}", i32::MAX))))
 }
 
 /// MLX's name of a stored number format.
@@ -28,7 +29,7 @@ pub(super) fn dtype(dtype: Dtype) -> mlx_rs::Dtype {
 pub(super) fn from_view(view: &TensorView) -> Result<Array> {
     let shape = view.shape.iter().map(|&n| dim(n)).collect::<Result<Vec<i32>>>()?;
     if view.bytes().is_empty() {
-        return Err(Error::corrupt(&view.name, "the tensor is empty"));
+        return Err(Error::corrupt(&view.name, "the tensor is empty").into());
     }
     let data = view.bytes().as_ptr().cast_mut().cast::<c_void>();
     let owner = Box::into_raw(Box::new(view.clone())).cast::<c_void>();
@@ -75,12 +76,12 @@ pub(super) fn slice_update(array: &Array, update: &Array, start: &[i32], stop: &
     })
 }
 
-/// `array[.., range, ..]` along one axis, without a copy; the array itself when the range is all of it.
+/// `array[.., range, ..]` along one axis, without a copy.
 pub(super) fn slice_axis(array: &Array, axis: usize, range: std::ops::Range<usize>) -> Result<Array> {
     let mut stop = array.shape().to_vec();
     let mut start = vec![0; stop.len()];
     let (Some(first), Some(last)) = (start.get_mut(axis), stop.get_mut(axis)) else {
-        return Err(Error::internal(format!("axis {axis} of an array with {} dimensions", array.ndim())));
+        return Err(Fault::internal(format!("axis {axis} of an array with {} dimensions", array.ndim())));
     };
     (*first, *last) = (dim(range.start)?, dim(range.end)?);
     slice(array, &start, &stop)

@@ -11,9 +11,9 @@ use crate::{bench, chat, doctor, generate, info, probe, render, score, size, tok
 
 const EXAMPLES: &str = "\
 Examples:
-  pocketmlx generate \"Why is the sky blue?\"
+  pocketmlx generate -m ./Qwen3-0.6B-4bit \"Why is the sky blue?\"
   pocketmlx generate -m ./Qwen3-0.6B-4bit --temp 0.7 --seed 1 --max-tokens 200 < question.txt
-  pocketmlx generate --request request.json --json
+  pocketmlx generate -m ./Qwen3-0.6B-4bit --request request.json --json
   pocketmlx chat -m ./Qwen3-0.6B-4bit --system \"You answer in one sentence.\"
   pocketmlx probe ./Qwen3-0.6B-4bit --context-length 32768
 
@@ -47,7 +47,7 @@ pub enum Command {
 /// Which model, given by `-m` alone.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A model folder, a .gguf file, or `demo` for the embedded model
+    /// A folder that holds an MLX model
     #[arg(short, long, value_name = "MODEL", default_value = "demo")]
     pub model: String,
 }
@@ -55,7 +55,7 @@ pub struct ModelArgs {
 /// Which model, given as an argument or by `-m`.
 #[derive(Debug, clap::Args)]
 pub struct PositionalModelArgs {
-    /// A model folder, a .gguf file, or `demo` for the embedded model [default: demo]
+    /// A folder that holds an MLX model [default: demo]
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     source: Option<String>,
     /// The same as MODEL

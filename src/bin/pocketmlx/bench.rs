@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     bar.clear();
     runs.remove(0);
     let ttft = median(runs.iter().map(|run| run.ttft_seconds));
-    let info = loaded.engine.info()?;
+    let info = loaded.model.info()?;
     output::json(&Report {
         engine: "pocketmlx",
         device: info["device"].clone(),
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ttft_seconds: round(ttft, 4),
         prefill_tokens_per_second: round(f64::from(args.prompt_tokens) / ttft, 1),
         decode_tokens_per_second: round(median(runs.iter().map(|run| run.decode_tokens_per_second)), 2),
-        peak_bytes: info["memory"]["peak_bytes"].clone(),
+        peak_bytes: info["state"]["activity"]["peak_bytes"].clone(),
     })
 }
 

@@ -14,31 +14,29 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let facts = pocketmlx::system_info();
+    let mut facts = pocketmlx::system_info();
     if args.json {
         return output::json(&facts);
     }
+    let hints = take_hints(&mut facts);
     let mut text = outline::of(&facts);
-    for hint in hints(&facts) {
+    for hint in hints {
         text.push_str(&format!("hint: {hint}\n"));
     }
     output::text(&text)
 }
 
-fn hints(facts: &Value) -> Vec<&'static str> {
-    let gpu =
-        facts["devices"].as_array().into_iter().flatten().any(|d| d["name"] == "mlx-gpu" && d["available"] == true);
-    match (facts["mlx"].is_null(), gpu) {
-        (_, true) => vec![],
-        (true, _) => vec![
-            "MLX is not built in, so everything runs on the CPU backend",
-            "to build it in on Linux: `cargo xtask mlx`, then `cargo build --release --features mlx`",
-        ],
-        (false, false) => vec![
-            "MLX found no GPU, so `--device auto` takes the CPU backend",
-            "on Linux MLX needs an NVIDIA GPU with its driver and MLX's CUDA libraries on LD_LIBRARY_PATH",
-        ],
+/// Takes the devices' hints out, so that they can stand at the end, each once.
+fn take_hints(facts: &mut Value) -> Vec<String> {
+    let mut hints: Vec<String> = Vec::new();
+    let devices = facts.get_mut("devices").and_then(Value::as_array_mut);
+    for device in devices.into_iter().flatten().filter_map(Value::as_object_mut) {
+        match device.shift_remove("hint") {
+            Some(Value::String(hint)) if !hint.is_empty() && !hints.contains(&hint) => hints.push(hint),
+            _ => {}
+        }
     }
+    hints
 }
 
 #[cfg(test)]
@@ -47,10 +45,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn hints_follow_from_what_is_missing() {
-        let devices = |gpu: bool| json!([{"name": "cpu", "available": true}, {"name": "mlx-gpu", "available": gpu}]);
-        assert!(hints(&json!({"devices": devices(true), "mlx": {"version": "0.32.2"}})).is_empty());
-        assert!(hints(&json!({"devices": devices(false), "mlx": null}))[0].contains("not built in"));
-        assert!(hints(&json!({"devices": devices(false), "mlx": {"version": "0.32.2"}}))[0].contains("no GPU"));
+    fn each_hint_is_told_once() {
+        let mut facts = json!({"devices": [
+            {"name": "cpu"}, {"name": "mlx-gpu", "hint": "build it"}, {"name": "mlx-cpu", "hint": "build it"},
+        ]});
+        assert_eq!(take_hints(&mut facts), ["build it"]);
+        assert_eq!(facts, json!({"devices": [{"name": "cpu"}, {"name": "mlx-gpu"}, {"name": "mlx-cpu"}]}));
+        assert!(take_hints(&mut json!({})).is_empty());
     }
 }

@@ -10,10 +10,10 @@ use crate::{input, load, stream};
 
 const EXAMPLES: &str = "\
 Examples:
-  pocketmlx generate \"Why is the sky blue?\" --max-tokens 100
-  pocketmlx generate --system \"Answer in French.\" --temp 0.8 --seed 1 < question.txt
-  pocketmlx generate --raw \"Once upon a time\"
-  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | pocketmlx generate --request - --json";
+  pocketmlx generate -m MODEL \"Why is the sky blue?\" --max-tokens 100
+  pocketmlx generate -m MODEL --system \"Answer in French.\" --temp 0.8 --seed 1 < question.txt
+  pocketmlx generate -m MODEL --raw \"Once upon a time\"
+  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | pocketmlx generate -m MODEL --request - --json";
 
 /// Answer a prompt: the text goes to stdout as it is generated
 #[derive(Debug, clap::Args)]

@@ -32,9 +32,11 @@ fn text_facts(text: &Text) -> Result<Value, Failure> {
     // What is added to an empty text is what is added to every text.
     let added = text.tokenize("", true)?;
     let names = added.iter().map(|id| text.detokenize(&[*id])).collect::<Result<Vec<_>, _>>()?;
-    let prompt = match text.render(&Request::user("Hello")) {
-        Ok(prompt) => json!({ "hello": prompt }),
-        Err(error) => json!({ "error": error.message() }),
-    };
-    Ok(json!({ "added_tokens": added, "added_text": names, "prompt": prompt }))
+    let example = if text.has_template() { Some(text.render(&Request::user("Hello"))?) } else { None };
+    Ok(json!({
+        "added_tokens": added,
+        "added_text": names,
+        "chat_template": text.has_template(),
+        "prompt_example": example,
+    }))
 }

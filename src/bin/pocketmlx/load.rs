@@ -10,9 +10,8 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::Bar;
 
-/// A model that is ready, its engine, and how long it took to get there.
+/// A model that is ready, and how long it took to get there.
 pub struct Loaded {
-    pub engine: Engine,
     pub model: Model,
     pub load_ms: f64,
 }
@@ -38,5 +37,5 @@ pub fn load_with(args: &LoadArgs, options: EngineOptions) -> Result<Loaded, Fail
     }
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
     tracing::info!(model = args.model.model, load_ms, "loaded");
-    Ok(Loaded { engine, model, load_ms })
+    Ok(Loaded { model, load_ms })
 }

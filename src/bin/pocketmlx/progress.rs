@@ -30,7 +30,7 @@ impl Bar {
             Stage::Tokenizer => "reading the tokenizer",
             _ => "loading",
         };
-        const BYTES: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}";
+        const BYTES: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}";
         self.show(BYTES, what, progress.done, progress.total);
     }
 
@@ -55,16 +55,18 @@ impl Bar {
         if !self.terminal || self.started.elapsed() < PATIENCE {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
-        if bar.message() != what {
+        if self.bar.as_ref().is_none_or(|bar| bar.message() != what) {
+            self.clear();
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = if total == 0 { "{msg}…" } else { template };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("█▌ "));
-            }
-            bar.set_message(what.to_owned());
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bar =
+                Some(bar.with_style(style.progress_chars("█▌ ")).with_message(what.to_owned()).with_position(done));
         }
-        bar.set_length(total);
-        bar.set_position(done);
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{input, load, output};
 
 const EXAMPLES: &str = "\
 Examples:
-  pocketmlx score \"Once upon a time\" --top-k 3
-  pocketmlx score --ids \"$(pocketmlx tokenize 'Once upon a time')\" --json";
+  pocketmlx score -m MODEL \"Once upon a time\" --top-k 3
+  pocketmlx score -m MODEL --ids \"$(pocketmlx tokenize -m MODEL 'Once upon a time')\" --json";
 
 /// Print the log-probability of each token of a given text
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,8 @@ fn table(score: &Score, text: &Text) -> Result<String, Failure> {
     for (place, (&id, logprob)) in score.tokens.iter().zip(&score.logprobs).enumerate() {
         let logprob = logprob.map_or("-".to_owned(), |value| format!("{value:.4}"));
         let mut line = format!("{place:>6} {id:>8} {logprob:>9}  {:<16}", show(id)?);
-        for &(id, logprob) in score.top.get(place).into_iter().flatten() {
+        // What is likely after a token stands beside the token that did come.
+        for &(id, logprob) in place.checked_sub(1).and_then(|before| score.top.get(before)).into_iter().flatten() {
             line.push_str(&format!("  {} {logprob:.2}", show(id)?));
         }
         table.push_str(line.trim_end());

@@ -1,0 +1,8 @@
+//! Every operation against plain scalar code, on MLX's CPU device.
+
+mod attention;
+mod cache;
+mod linear;
+mod ops;
+mod reference;
+mod support;

@@ -1,0 +1,162 @@
+//! Norm, gate, row selection, arg-max, reading, and failures.
+
+use std::slice::from_ref;
+
+use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, floats, on_worker, tensor, values};
+use crate::arch::spec::Activation;
+use crate::backend::mlx::{Mlx, MlxDevice};
+use crate::backend::{Backend, Precision};
+use crate::error::Code;
+use crate::weights::Dtype;
+
+fn silu(x: f32) -> f32 {
+    x / (1.0 + (-x).exp())
+}
+
+#[test]
+fn norm_divides_by_the_root_mean_square() {
+    on_worker(|| {
+        let mut random = Random::new(1);
+        let (x, weight) = (random.floats(3 * 40), random.floats(40));
+        let mlx = backend(Precision::Exact);
+        for epsilon in [1e-6, 0.5] {
+            let norm = mlx.load_norm(&floats(Dtype::F32, &[40], &weight), epsilon).unwrap();
+            let expected: Vec<f32> = x
+                .chunks(40)
+                .flat_map(|row| {
+                    let mean = row.iter().map(|v| v * v).sum::<f32>() / 40.0;
+                    let factor = 1.0 / (mean + epsilon).sqrt();
+                    row.iter().zip(&weight).map(move |(v, w)| v * factor * w).collect::<Vec<_>>()
+                })
+                .collect();
+            assert_close(&values(&mlx.norm(&tensor(3, &x), &norm).unwrap()), &expected, 1e-6);
+        }
+        let norm = backend(Precision::Default).load_norm(&floats(Dtype::F32, &[40], &weight), 1e-6).unwrap();
+        let narrow = mlx.norm(&as_dtype(&tensor(3, &x), Dtype::Bf16), &norm).unwrap();
+        assert_eq!(narrow.0.dtype(), mlx_rs::Dtype::Bfloat16);
+    });
+}
+
+#[test]
+fn gate_activates_the_left_half() {
+    on_worker(|| {
+        let x = Random::new(2).floats(2 * 12);
+        let mlx = backend(Precision::Exact);
+        let expected: Vec<f32> =
+            x.chunks(12).flat_map(|row| (0..6).map(|i| silu(row[i]) * row[i + 6]).collect::<Vec<_>>()).collect();
+        assert_close(&values(&mlx.gate(&tensor(2, &x), Activation::Silu).unwrap()), &expected, 1e-6);
+    });
+}
+
+#[test]
+fn the_gated_mlp_adds_to_the_residual() {
+    on_worker(|| {
+        let mut random = Random::new(3);
+        let mlx = backend(Precision::Exact);
+        let gate_up = TestMatrix::dense(&mut random, Dtype::F32, 32, 8);
+        let down = TestMatrix::dense(&mut random, Dtype::F32, 8, 16);
+        let norm = mlx.load_norm(&floats(Dtype::F32, &[8], &[1.0; 8]), 1e-5).unwrap();
+        let load = |matrix: &TestMatrix| mlx.load_linear(from_ref(&matrix.data)).unwrap();
+        let x = tensor(2, &random.floats(16));
+        let found = mlx.gated_mlp(&x, &norm, &load(&gate_up), &load(&down), Activation::Silu).unwrap();
+        let normed = values(&mlx.norm(&x, &norm).unwrap());
+        let expected: Vec<f32> = normed
+            .chunks(8)
+            .flat_map(|row| {
+                let wide = gate_up.apply(row);
+                down.apply(&(0..16).map(|i| silu(wide[i]) * wide[i + 16]).collect::<Vec<_>>())
+            })
+            .zip(values(&x))
+            .map(|(y, residual)| y + residual)
+            .collect();
+        assert_close(&values(&found), &expected, 1e-5);
+    });
+}
+
+#[test]
+fn rows_are_selected_in_any_order() {
+    on_worker(|| {
+        let mlx = backend(Precision::Exact);
+        let x = tensor(4, &[0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]);
+        let select = |rows: &[usize]| values(&mlx.select_rows(&x, rows).unwrap());
+        assert_eq!(select(&[1, 2]), [1.0, 1.5, 2.0, 2.5]);
+        assert_eq!(select(&[3, 0, 3]), [3.0, 3.5, 0.0, 0.5, 3.0, 3.5]);
+        assert!(mlx.select_rows(&x, &[4]).is_err());
+        assert!(mlx.select_rows(&x, &[]).is_err());
+    });
+}
+
+#[test]
+fn argmax_takes_the_lowest_of_equals() {
+    on_worker(|| {
+        let mlx = backend(Precision::Exact);
+        let mut logits = vec![-1.0; 3 * 1000];
+        (logits[17], logits[900]) = (4.0, 4.0);
+        (logits[1999], logits[1998]) = (f32::MAX, 3.0);
+        let tokens = mlx.argmax(&tensor(3, &logits)).unwrap();
+        mlx.queue(Some(&tokens), None, std::iter::empty()).unwrap();
+        assert_eq!(mlx.read_tokens(&tokens).unwrap(), [17, 999, 0]);
+    });
+}
+
+#[test]
+fn logits_are_read_row_by_row() {
+    on_worker(|| {
+        let mlx = backend(Precision::Exact);
+        let logits = tensor(3, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        mlx.queue(None, Some(&logits), std::iter::empty()).unwrap();
+        let mut out = vec![9.0];
+        mlx.read_logits(&logits, 2, &mut out).unwrap();
+        mlx.read_logits(&logits, 0, &mut out).unwrap();
+        assert_eq!(out, [9.0, 4.0, 5.0, 0.0, 1.0]);
+        assert!(mlx.read_logits(&logits, 3, &mut out).is_err());
+        mlx.wait().unwrap();
+    });
+}
+
+#[test]
+fn failures_are_values_and_name_the_cause() {
+    on_worker(|| {
+        let mlx = backend(Precision::Exact);
+        let matrix = TestMatrix::dense(&mut Random::new(4), Dtype::F32, 4, 8);
+        let linear = mlx.load_linear(from_ref(&matrix.data)).unwrap();
+        for _ in 0..2 {
+            // From mlx-rs, and from mlx-c behind its back.
+            let error = mlx.linear(&tensor(1, &[0.0; 9]), &linear).err().unwrap();
+            assert!(error.message().starts_with("MLX: [matmul]"), "{error}");
+            assert!(!error.message().contains(".cpp"), "{error}");
+            let error = crate::backend::mlx::raw::slice(&tensor(1, &[0.0; 9]).0, &[0], &[1]).unwrap_err().0;
+            assert!(error.message().starts_with("MLX: [slice]"), "{error}");
+            assert_eq!(values(&mlx.linear(&tensor(1, &[0.0; 8]), &linear).unwrap()), [0.0; 4]);
+        }
+    });
+}
+
+#[test]
+fn a_missing_gpu_is_an_error() {
+    on_worker(|| {
+        if !MlxDevice::gpu_available() {
+            let error = Mlx::new(MlxDevice::Gpu, Precision::Default).err().unwrap();
+            assert_eq!(error.code(), Code::Unsupported);
+        }
+    });
+}
+
+#[test]
+fn loading_and_dropping_leaves_no_memory_behind() {
+    on_worker(|| {
+        let mlx = backend(Precision::Exact);
+        let matrix = TestMatrix::dense(&mut Random::new(5), Dtype::Bf16, 256, 256);
+        let load = || mlx.load_linear(&[matrix.data.clone(), matrix.data.clone()]).unwrap();
+        drop(load());
+        mlx.trim();
+        let before = mlx.memory();
+        let linear = load();
+        assert_eq!(mlx.memory().active - before.active, 2 * 256 * 256 * 4);
+        drop(linear);
+        assert_eq!(mlx.memory().active, before.active);
+        mlx.trim();
+        assert_eq!(mlx.memory().cached, before.cached);
+        assert!(mlx.memory().peak >= 2 * 256 * 256 * 4);
+    });
+}

@@ -1,0 +1,48 @@
+//! Panics of the `tokenizers` crate, which malformed files can cause, as errors.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, Result};
+
+/// Runs `work`; its error or panic becomes `CorruptFile` of `file`.
+///
+/// What `work` touches must not be used again after a panic, or be unchanged by it.
+pub(super) fn guarded<T, E: Display>(
+    file: &str,
+    doing: &str,
+    work: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Error::corrupt(file, format!("{doing} failed: {error}"))),
+        Err(panic) => Err(Error::corrupt(file, format!("{doing} failed: {}", message(&*panic)))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn errors_and_panics_name_the_file() {
+        let error = guarded::<(), _>("m/t.json", "loading", || Err("no vocabulary")).unwrap_err();
+        assert_eq!((error.code(), error.message()), (Code::CorruptFile, "m/t.json: loading failed: no vocabulary"));
+        for (size, message) in [(0, "plain"), (3, "of 3")] {
+            let work = || if size == 0 { panic!("plain") } else { panic!("of {size}") };
+            let error = guarded::<(), String>("t.json", "decoding", work).unwrap_err();
+            assert_eq!(error.message(), format!("t.json: decoding failed: {message}"));
+        }
+        assert_eq!(guarded("f", "x", || Ok::<_, String>(5)).unwrap(), 5);
+    }
+}

@@ -5,7 +5,7 @@ mod library;
 mod program;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::sh::{self, Result};
@@ -43,7 +43,7 @@ pub fn run(args: &[String]) -> Result<()> {
         Some(folder) => folder,
         None => tiny_model()?,
     };
-    let programs = find_programs(&options.programs)?;
+    let programs = find_programs(&options.programs, &model)?;
     let (mut passed, mut failed, mut skipped) = (1, 0, 0);
     for way in &WAYS {
         if way.valgrind && !sh::succeeds(Command::new("valgrind").arg("--version")) {
@@ -100,8 +100,8 @@ fn tiny_model() -> Result<PathBuf> {
 }
 
 /// The programs of the given names, or all.
-fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
-    let mut all = vec![sh::root().join("examples/chat.c")];
+fn find_programs(names: &[String], model: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = vec![sh::root().join("examples/chat.c"), readme(model)?];
     for entry in fs::read_dir(sh::root().join("tests/c"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "c") {
@@ -117,6 +117,16 @@ fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
         found.cloned().ok_or_else(|| format!("there is no program {name}\n{USAGE}").into())
     };
     names.iter().map(named).collect()
+}
+
+/// The README's program, with the model in place.
+fn readme(model: &Path) -> Result<PathBuf> {
+    let readme = fs::read_to_string(sh::root().join("README.md"))?;
+    let program = readme.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```")).map(|(program, _)| program);
+    let program = program.ok_or("README.md has no C program")?.replace("path/to/model", &model.to_string_lossy());
+    let file = output_folder()?.join("readme.c");
+    fs::write(&file, program)?;
+    Ok(file)
 }
 
 /// Where all of this happens.

@@ -41,6 +41,10 @@ pub fn run(args: Box<Args>) -> Result<(), Failure> {
     let defaults = args.sampling.request()?;
     let options = SessionOptions { instructions: args.system.clone(), defaults, ..SessionOptions::default() };
     let loaded = load::load(&args.load)?;
+    if !loaded.model.text().has_template() {
+        let message = format!("{} has no chat template", args.load.model.model);
+        return Err(Error::unsupported(message).with_hint("`pocketmlx generate --raw` continues plain text").into());
+    }
     let session = loaded.model.session(options.clone())?;
     let mut chat = Chat { model: loaded.model, options, session, failed: false };
     let mut lines = Lines::open()?;

@@ -78,6 +78,7 @@ fn without_index(item: &Value, index: usize) -> Value {
 fn scalar(key: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
+        Value::String(string) if string.is_empty() => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => match number.as_u64() {

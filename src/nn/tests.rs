@@ -160,7 +160,7 @@ fn interruptions_change_nothing_on_the_cpu() {
 #[cfg(feature = "mlx")]
 mod mlx {
     use super::*;
-    use crate::backend::mlx::{Mlx, MlxDevice};
+    use crate::backend::mlx::{Mlx, MlxDevice, on_worker};
 
     /// Kernels depend on the number of rows.
     const TOLERANCE: f32 = 1e-3;
@@ -171,21 +171,21 @@ mod mlx {
 
     #[test]
     fn slices_agree_on_mlx() {
-        slices_agree(&mlx(), TOLERANCE);
+        on_worker(|| slices_agree(&mlx(), TOLERANCE));
     }
 
     #[test]
     fn batches_agree_on_mlx() {
-        batches_agree(&mlx(), TOLERANCE);
+        on_worker(|| batches_agree(&mlx(), TOLERANCE));
     }
 
     #[test]
     fn forks_and_rewinds_agree_on_mlx() {
-        forks_and_rewinds_agree(&mlx(), TOLERANCE);
+        on_worker(|| forks_and_rewinds_agree(&mlx(), TOLERANCE));
     }
 
     #[test]
     fn interruptions_change_nothing_on_mlx() {
-        interruptions_change_nothing(&mlx(), TOLERANCE);
+        on_worker(|| interruptions_change_nothing(&mlx(), TOLERANCE));
     }
 }

@@ -23,6 +23,8 @@ mod linear;
 mod raw;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::on_worker;
 
 use attention::Rope;
 use cache::KvCache;

@@ -140,6 +140,9 @@ pub struct SamplingArgs {
     /// A text that ends the answer and is not part of it; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// Go on past end-of-text tokens
+    #[arg(long)]
+    ignore_eos: bool,
 }
 
 impl SamplingArgs {
@@ -156,6 +159,7 @@ impl SamplingArgs {
             frequency_penalty: self.frequency_penalty,
             seed: self.seed,
             stop: (!self.stop.is_empty()).then(|| self.stop.clone()),
+            ignore_eos: self.ignore_eos.then_some(true),
             ..Request::default()
         };
         request.check().map_err(Failure::Usage)?;

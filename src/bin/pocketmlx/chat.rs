@@ -5,7 +5,7 @@ mod lines;
 
 use std::path::Path;
 
-use pocketmlx::{Error, Model, Request, Session, SessionOptions};
+use pocketmlx::{ContextOverflow, Error, Model, Request, Session, SessionOptions};
 
 use crate::args::{LoadArgs, SamplingArgs};
 use crate::failure::Failure;
@@ -23,6 +23,9 @@ pub struct Args {
     /// The system message
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
+    /// When the talk outgrows the context, leave out its oldest turns instead of failing
+    #[arg(long)]
+    drop_oldest_turns: bool,
     // Last, because its help heading goes on to what follows.
     #[command(flatten)]
     sampling: SamplingArgs,
@@ -38,9 +41,14 @@ struct Chat {
 }
 
 pub fn run(args: Box<Args>) -> Result<(), Failure> {
-    let defaults = args.sampling.request()?;
+    let overflow = if args.drop_oldest_turns { ContextOverflow::DropOldestTurns } else { ContextOverflow::Error };
+    let defaults = Request { context_overflow: Some(overflow), ..args.sampling.request()? };
     let options = SessionOptions { instructions: args.system.clone(), defaults, ..SessionOptions::default() };
     let loaded = load::load(&args.load)?;
+    if !loaded.model.text().has_template() {
+        let message = format!("{} has no chat template", args.load.model.model);
+        return Err(Error::unsupported(message).with_hint("`pocketmlx generate --raw` continues plain text").into());
+    }
     let session = loaded.model.session(options.clone())?;
     let mut chat = Chat { model: loaded.model, options, session, failed: false };
     let mut lines = Lines::open()?;

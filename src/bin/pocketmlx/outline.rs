@@ -78,11 +78,16 @@ fn without_index(item: &Value, index: usize) -> Value {
 fn scalar(key: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
+        Value::String(string) if string.is_empty() => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => match number.as_u64() {
             Some(bytes) if key.ends_with("_bytes") => size::format(bytes),
-            _ => number.to_string(),
+            // An f32 that came through JSON reads better without the digits that f64 adds.
+            _ => match number.as_f64().filter(|value| !number.is_u64() && f64::from(*value as f32) == *value) {
+                Some(value) => (value as f32).to_string(),
+                None => number.to_string(),
+            },
         },
         Value::String(string) if string.contains(['\n', '\r']) => format!("{string:?}"),
         Value::String(string) => string.clone(),
@@ -106,10 +111,10 @@ mod tests {
     fn nested_facts_read_well() {
         let facts = json!({
             "model_type": "llama", "supported": true, "missing": [], "weights_bytes": 335_123_456u64,
-            "eos": [1, 2], "bos": null, "memory": {"kv_bytes": 10, "note": "a\nb"},
+            "eos": [1, 2], "epsilon": 1e-5f32, "bos": null, "memory": {"kv_bytes": 10, "note": "a\nb"},
             "devices": [{"name": "cpu", "available": true}], "layers": [{"heads": 2}, {"heads": 2}, {"heads": 4}],
         });
-        let outline = "model type: llama\nsupported: yes\nmissing: none\nweights: 335 MB\neos: 1, 2\nbos: -\n\
+        let outline = "model type: llama\nsupported: yes\nmissing: none\nweights: 335 MB\neos: 1, 2\nepsilon: 0.00001\nbos: -\n\
             memory:\n  kv: 10 bytes\n  note: \"a\\nb\"\n\
             devices:\n  cpu:\n    available: yes\nlayers:\n  0–1:\n    heads: 2\n  2:\n    heads: 4\n";
         assert_eq!(of(&facts), outline);

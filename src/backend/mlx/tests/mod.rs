@@ -6,3 +6,5 @@ mod linear;
 mod ops;
 mod reference;
 mod support;
+
+pub(crate) use support::on_worker;

@@ -7,6 +7,8 @@ mod program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::sh::{self, Result};
 use library::Library;
@@ -44,27 +46,17 @@ pub fn run(args: &[String]) -> Result<()> {
         None => tiny_model()?,
     };
     let programs = find_programs(&options.programs, &model)?;
-    let (mut passed, mut failed, mut skipped) = (1, 0, 0);
+    let mut jobs = Vec::new();
     for way in &WAYS {
         if way.valgrind && !sh::succeeds(Command::new("valgrind").arg("--version")) {
             println!("test {} ... skipped: valgrind is not installed", way.name);
-            skipped += programs.len();
             continue;
         }
-        for source in &programs {
-            let program = Program { source, way };
-            match program.build(&library).and_then(|binary| program.run(&binary, &model)) {
-                Ok(took) => {
-                    println!("test {} ({}) ... ok, {:.1} s", program.name(), way.name, took.as_secs_f64());
-                    passed += 1;
-                }
-                Err(error) => {
-                    println!("test {} ({}) ... FAILED\n{error}", program.name(), way.name);
-                    failed += 1;
-                }
-            }
-        }
+        jobs.extend(programs.iter().map(|source| Program { source, way }));
     }
+    let skipped = WAYS.len() * programs.len() - jobs.len();
+    let failed = run_all(&jobs, &library, &model);
+    let passed = 1 + jobs.len() - failed;
     // The words of Rust's test runner, which `cargo xtask test` counts.
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {verdict}. {passed} passed; {failed} failed; {skipped} ignored");
@@ -88,6 +80,29 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Builds and runs programs, as many at a time as there are processors; gives how many failed.
+fn run_all(jobs: &[Program<'_>], library: &Library, model: &Path) -> usize {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
+    let work = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match job.build(library).and_then(|binary| job.run(&binary, model)) {
+                Ok(took) => println!("test {} ({}) ... ok, {:.1} s", job.name(), job.way.name, took.as_secs_f64()),
+                Err(error) => {
+                    println!("test {} ({}) ... FAILED\n{error}", job.name(), job.way.name);
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner()
 }
 
 /// A tiny checkpoint with random weights.

@@ -35,6 +35,17 @@ pub(crate) struct TensorView {
 }
 
 impl TensorView {
+    /// The bytes `range` of `storage`; the caller has checked that they are as many as `shape` and `dtype` say.
+    pub(crate) fn from_storage(
+        name: String,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        storage: Storage,
+        range: Range<usize>,
+    ) -> Self {
+        Self { name, dtype, shape, storage, range }
+    }
+
     /// The little-endian bytes; no alignment is promised.
     pub fn bytes(&self) -> &[u8] {
         &(*self.storage).as_ref()[self.range.clone()]

@@ -3,4 +3,9 @@
 
 pub(crate) use self::pool::Pool;
 
+mod buffer;
+mod disjoint;
+mod memory;
 mod pool;
+mod simd;
+mod tensor;

@@ -1,0 +1,168 @@
+//! Vectors of 16 lanes with the same arithmetic, bit for bit, on every processor.
+//!
+//! A kernel is written once over [`Simd`] and compiled once for each [`Level`]. Products and sums are fused
+//! (one rounding) everywhere, and sums over lanes are taken in one fixed order.
+
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod exp;
+mod portable;
+
+pub(super) use exp::{exp, exp_one};
+
+/// Lanes of a vector at every level.
+pub(super) const LANES: usize = 16;
+
+/// The numbers of a vector in memory.
+pub(super) type Lanes = [f32; LANES];
+
+/// How many accumulators the registers hold, which decides the shape of a tile and never its result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Registers {
+    /// 16 of 4 lanes, or 32 of them.
+    Narrow,
+    /// 16 of 8 lanes.
+    Half,
+    /// 32 of 16 lanes.
+    Full,
+}
+
+/// Operations on vectors of 16 f32. All are lane by lane, rounded to nearest, without flushing subnormals.
+pub(super) trait Simd: Copy {
+    /// 16 lanes.
+    type V: Copy;
+    /// A group's scale and bias, prepared for [`dequantize`](Self::dequantize).
+    type Affine: Copy;
+
+    /// What tiles are best.
+    const REGISTERS: Registers;
+
+    /// The same number in all lanes.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads numbers.
+    fn load(self, from: &Lanes) -> Self::V;
+    /// Writes numbers.
+    fn store(self, v: Self::V, to: &mut Lanes);
+    /// Little-endian f32 numbers at any address.
+    fn load_f32(self, from: &[u8; 64]) -> Self::V;
+    /// Little-endian f16 numbers at any address.
+    fn load_f16(self, from: &[u8; 32]) -> Self::V;
+    /// Little-endian bf16 numbers at any address.
+    fn load_bf16(self, from: &[u8; 32]) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a` where `a > b`, else `b`.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `then` where `a < b`, else `otherwise`.
+    fn select_less(self, a: Self::V, b: Self::V, then: Self::V, otherwise: Self::V) -> Self::V;
+    /// `v * 2^n`, where `n` is in the low bits of `exponent` and the result is a normal number.
+    fn scale_exponent(self, v: Self::V, exponent: Self::V) -> Self::V;
+    /// The sum of all lanes: halves are added until one lane is left.
+    fn sum(self, v: Self::V) -> f32;
+    /// Prepares a group's scale and bias.
+    fn affine<const BITS: usize>(self, scale: f32, bias: f32) -> Self::Affine;
+    /// 16 packed codes of `BITS` bits as `code * scale + bias`, rounded once. `BYTES` is `2 * BITS`.
+    fn dequantize<const BITS: usize, const BYTES: usize>(self, codes: &[u8; BYTES], affine: Self::Affine) -> Self::V;
+}
+
+/// Code that is compiled for each level. `run` and all that it calls must be `#[inline(always)]`.
+pub(super) trait Kernel {
+    /// What it computes.
+    type Output;
+
+    /// Runs it with vectors of one level.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A set of instructions that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Level(Kind);
+
+/// Private, so that a [`Level`] proves that the processor was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The fastest level of this processor.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Level(Kind::Portable)))
+    }
+
+    /// All levels of this processor, the fastest last.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)]
+        let mut levels = vec![Self(Kind::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if avx2::is_available() {
+                levels.push(Self(Kind::Avx2));
+            }
+            if avx512::is_available() {
+                levels.push(Self(Kind::Avx512));
+            }
+        }
+        levels
+    }
+
+    /// Runs a kernel with this level's instructions.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Kind::Portable => kernel.run(portable::Portable),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a level is only made by `available`, which has found the instructions.
+            Kind::Avx2 => unsafe { avx2::enter(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Kind::Avx512 => unsafe { avx512::enter(kernel) },
+        }
+    }
+}
+
+/// Up to 16 numbers followed by zeros.
+#[inline(always)]
+pub(super) fn padded(numbers: &[f32]) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    for (lane, number) in lanes.iter_mut().zip(numbers) {
+        *lane = *number;
+    }
+    lanes
+}
+
+/// The little-endian word at a byte offset, byte by byte, which compiles to one load.
+#[inline(always)]
+fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Asks for the cache line at an offset that will be read soon; it may lie outside of the slice.
+#[inline(always)]
+pub(super) fn prefetch<T>(slice: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch has no effect but on speed, whatever the address; SSE is part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(at).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (slice, at);
+}

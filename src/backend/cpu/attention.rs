@@ -1,0 +1,258 @@
+//! Attention: rotates and stores the new keys and values, then splits the queries over the threads.
+
+use std::ops::Range;
+
+use super::Cpu;
+use super::buffer::Buffer;
+use super::cache::{BLOCK, KvCache};
+use super::disjoint::Disjoint;
+use super::elementwise::SERIAL_NUMBERS;
+use super::kernels::{Merge, Queries, Span, State};
+use super::prepare::prepare;
+use super::simd::Level;
+use super::tensor::Tensor;
+use crate::backend::{AttentionParams, Cache, Rows};
+use crate::error::{Error, Result};
+
+/// Blocks of a span, the piece of a sequence that one thread takes.
+const SPAN: usize = 8;
+
+/// Queries that share the reading of a block.
+const QUERIES: usize = 32;
+
+/// Products below which attention isn't worth waking threads for.
+const SERIAL_PRODUCTS: usize = 64 << 10;
+
+/// Sizes of the heads.
+#[derive(Clone, Copy)]
+pub(super) struct Heads {
+    pub heads: usize,
+    pub kv_heads: usize,
+    /// Query heads of a key head.
+    pub group: usize,
+    pub head_dim: usize,
+}
+
+/// What a thread reads of a cache.
+struct Blocks<'a> {
+    blocks: Vec<&'a [f32]>,
+    dropped: usize,
+}
+
+/// Consecutive positions of a segment that attend together, for one key head.
+struct Tile<'a> {
+    queries: Queries<'a>,
+    blocks: &'a Blocks<'a>,
+    kv_head: usize,
+    /// Row of the batch.
+    row: usize,
+    /// Spans that any query sees.
+    spans: Range<usize>,
+}
+
+/// See [`Backend::attention`](crate::backend::Backend::attention).
+pub(super) fn attention(
+    cpu: &Cpu,
+    qkv: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    rows: &Rows,
+    caches: &mut [&mut KvCache],
+) -> Result<Tensor> {
+    let heads = check(qkv, params, rows, caches)?;
+    let queries = prepare(cpu, qkv, params, heads, rows, caches)?;
+    let out = attend(cpu, &queries, params, heads, rows, caches)?;
+    for (segment, cache) in rows.segments().iter().zip(caches) {
+        cache.advance(segment.len);
+    }
+    Ok(out)
+}
+
+fn check(qkv: &Tensor, params: &AttentionParams<'_, Cpu>, rows: &Rows, caches: &[&mut KvCache]) -> Result<Heads> {
+    let AttentionParams { heads, kv_heads, head_dim, window, .. } = *params;
+    if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) || window == Some(0) {
+        return Err(Error::internal(format!(
+            "attention of {heads} heads over {kv_heads} of width {head_dim}, window {window:?}"
+        )));
+    }
+    qkv.expect_width((heads + 2 * kv_heads) * head_dim, "attention")?;
+    if qkv.rows() != rows.len() || caches.len() != rows.segments().len() {
+        return Err(Error::internal(format!(
+            "attention of {} rows with {} caches for {} rows in {} segments",
+            qkv.rows(),
+            caches.len(),
+            rows.len(),
+            rows.segments().len()
+        )));
+    }
+    for (segment, cache) in rows.segments().iter().zip(caches) {
+        let layout = cache.layout();
+        let keeps = layout.window.is_none_or(|held| window.is_some_and(|window| window <= held));
+        if layout.kv_heads != kv_heads || layout.head_dim != head_dim || !keeps {
+            return Err(Error::internal(format!(
+                "{kv_heads} heads of width {head_dim}, window {window:?}, with a cache of {layout:?}"
+            )));
+        }
+        let first = window.map_or(0, |window| (segment.position + 1).saturating_sub(window));
+        if cache.len() != segment.position || cache.blocks().0 * BLOCK > first {
+            return Err(Error::internal(format!(
+                "position {} with a cache of {} positions, {} of them dropped",
+                segment.position,
+                cache.len(),
+                cache.blocks().0 * BLOCK
+            )));
+        }
+    }
+    Ok(Heads { heads, kv_heads, group: heads / kv_heads, head_dim })
+}
+
+fn attend(
+    cpu: &Cpu,
+    queries: &Buffer,
+    params: &AttentionParams<'_, Cpu>,
+    heads: Heads,
+    rows: &Rows,
+    caches: &[&mut KvCache],
+) -> Result<Tensor> {
+    let blocks: Vec<_> = caches
+        .iter()
+        .map(|cache| {
+            let (dropped, blocks) = cache.blocks();
+            Blocks { blocks: blocks.collect(), dropped }
+        })
+        .collect();
+    let tiles = tiles(queries, params, heads, rows, &blocks);
+    let width = heads.heads * heads.head_dim;
+    let mut out = cpu.arena.allocate(rows.len() * width)?;
+    let shared = Disjoint::new(&mut out);
+    let products: usize = tiles.iter().map(|tile| tile.queries.count() * tile.queries.visible().len()).sum();
+    let parallel = products * heads.head_dim > SERIAL_PRODUCTS;
+    let spans = tiles.iter().map(|tile| tile.spans.len()).max().unwrap_or(0);
+    if parallel && spans > 1 && tiles.len() < 4 * cpu.pool.threads() {
+        split_over_spans(cpu, heads, &tiles, spans, &shared)?;
+    } else {
+        split_over_tiles(cpu, heads, &tiles, parallel, &shared)?;
+    }
+    Ok(Tensor::new(out, rows.len(), width))
+}
+
+fn tiles<'a>(
+    queries: &'a [f32],
+    params: &AttentionParams<'_, Cpu>,
+    heads: Heads,
+    rows: &Rows,
+    blocks: &'a [Blocks<'a>],
+) -> Vec<Tile<'a>> {
+    let positions = (QUERIES / heads.group).max(1);
+    let stride = heads.heads * heads.head_dim;
+    let mut tiles = Vec::new();
+    for (segment, blocks) in rows.segments().iter().zip(blocks) {
+        for first in (0..segment.len).step_by(positions) {
+            for kv_head in 0..heads.kv_heads {
+                let row = segment.start + first;
+                let queries = Queries {
+                    data: &queries[row * stride + kv_head * heads.group * heads.head_dim..],
+                    group: heads.group,
+                    stride,
+                    head_dim: heads.head_dim,
+                    position: segment.position + first,
+                    positions: positions.min(segment.len - first),
+                    window: params.window,
+                };
+                let visible = queries.visible();
+                let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);
+                tiles.push(Tile { queries, blocks, kv_head, row, spans });
+            }
+        }
+    }
+    tiles
+}
+
+/// Numbers of a state, and of the scratch beside it.
+fn sizes(heads: Heads, tiles: &[Tile<'_>]) -> (usize, usize) {
+    let count = tiles.iter().map(|tile| tile.queries.count()).max().unwrap_or(0);
+    (State::size(count, heads.head_dim), ((BLOCK + 1) * count).next_multiple_of(16))
+}
+
+/// Each thread takes whole tiles: best for many queries.
+fn split_over_tiles(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], parallel: bool, out: &Disjoint<'_>) -> Result<()> {
+    let ((size, scratch), level) = (sizes(heads, tiles), cpu.level);
+    let whole = 2 * size + scratch;
+    let mut room = cpu.arena.allocate(whole * cpu.pool.threads())?;
+    let room = Disjoint::new(&mut room);
+    cpu.run(parallel, tiles.len(), |thread, index| {
+        let (tile, count) = (&tiles[index], tiles[index].queries.count());
+        // SAFETY: no other call has this thread's number.
+        let room = unsafe { room.part(thread * whole, whole) };
+        let (total, room) = room.split_at_mut(size);
+        let (state, scratch) = room.split_at_mut(size);
+        let mut total = State::new(total, count, heads.head_dim);
+        let mut state = State::new(state, count, heads.head_dim);
+        total.clear();
+        for span in tile.spans.clone() {
+            tile.attend(level, span, &mut state, scratch);
+            level.run(Merge { total: &mut total, span: &state });
+        }
+        tile.write(&total, heads, out);
+    })
+}
+
+/// Threads share tiles, span by span: best for a step of a long sequence.
+fn split_over_spans(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], spans: usize, out: &Disjoint<'_>) -> Result<()> {
+    let ((state, scratch), level) = (sizes(heads, tiles), cpu.level);
+    let mut room = cpu.arena.allocate(scratch * cpu.pool.threads())?;
+    let mut states = cpu.arena.allocate(tiles.len() * (spans + 1) * state)?;
+    let (room, states) = (Disjoint::new(&mut room), Disjoint::new(&mut states));
+    // The states of a tile are its spans' and the total.
+    let at = |tile: usize, span: usize| (tile * (spans + 1) + span) * state;
+    cpu.run(true, tiles.len() * spans, |thread, index| {
+        let (index, span) = (index / spans, index % spans);
+        let tile = &tiles[index];
+        if span < tile.spans.len() {
+            // SAFETY: no other call has this thread's number, nor this span of this tile.
+            let (scratch, room) =
+                unsafe { (room.part(thread * scratch, scratch), states.part(at(index, span), state)) };
+            let mut state = State::new(room, tile.queries.count(), heads.head_dim);
+            tile.attend(level, tile.spans.start + span, &mut state, scratch);
+        }
+    })?;
+    cpu.run(tiles.len() * state > SERIAL_NUMBERS, tiles.len(), |_, index| {
+        let (tile, count) = (&tiles[index], tiles[index].queries.count());
+        // SAFETY: no other call has this tile.
+        let room = unsafe { states.part(at(index, 0), (spans + 1) * state) };
+        let (rooms, total) = room.split_at_mut(spans * state);
+        let mut total = State::new(total, count, heads.head_dim);
+        total.clear();
+        for room in rooms.chunks_exact_mut(state).take(tile.spans.len()) {
+            let span = State::new(room, count, heads.head_dim);
+            level.run(Merge { total: &mut total, span: &span });
+        }
+        tile.write(&total, heads, out);
+    })
+}
+
+impl Tile<'_> {
+    fn attend(&self, level: Level, span: usize, state: &mut State<'_>, scratch: &mut [f32]) {
+        let visible = self.queries.visible();
+        let blocks = (span * SPAN).max(visible.start / BLOCK)..((span + 1) * SPAN).min(visible.end.div_ceil(BLOCK));
+        let (blocks, held) = (self.blocks, blocks);
+        level.run(Span {
+            queries: self.queries,
+            blocks: &blocks.blocks,
+            dropped: blocks.dropped,
+            kv_head: self.kv_head,
+            span: held,
+            state,
+            scratch,
+        });
+    }
+
+    fn write(&self, total: &State<'_>, heads: Heads, out: &Disjoint<'_>) {
+        let group = self.queries.group;
+        for query in 0..self.queries.count() {
+            let (row, head) = (self.row + query / group, self.kv_head * group + query % group);
+            // SAFETY: no other tile has this head of this row.
+            let out = unsafe { out.part((row * heads.heads + head) * heads.head_dim, heads.head_dim) };
+            total.finish(query, out);
+        }
+    }
+}

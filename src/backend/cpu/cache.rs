@@ -1,0 +1,151 @@
+//! Keys and values of one layer and sequence, in blocks of 64 positions that forks share.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::buffer::Lines;
+use super::memory::{Charge, PROCESS};
+use super::simd::LANES;
+use crate::backend::{Cache, CacheLayout};
+use crate::error::{Error, Result};
+
+/// Positions of a block. Blocks begin at multiples of it, whatever the appends were.
+pub(super) const BLOCK: usize = 64;
+
+/// Positions that a window keeps beyond what it sees, so that a few can be taken back.
+const SLACK: usize = 64;
+
+/// Keys and values of a sequence in one layer.
+pub(crate) struct KvCache {
+    layout: CacheLayout,
+    /// Blocks held, the oldest first.
+    blocks: VecDeque<Rc<Block>>,
+    /// Blocks dropped before them.
+    dropped: usize,
+    len: usize,
+}
+
+/// 64 positions. For each head, the keys with the positions side by side (`head_dim × 64`), so that scores need no
+/// sum over lanes, then the values (`64 × padded head_dim`).
+struct Block {
+    numbers: Lines,
+    _charge: Charge,
+}
+
+impl Block {
+    fn new(layout: &CacheLayout) -> Result<Self> {
+        let head = head_numbers(layout.head_dim);
+        let count = head.and_then(|head| head.checked_mul(layout.kv_heads)).unwrap_or(usize::MAX / size_of::<f32>());
+        let numbers = Lines::zeroed(count, "64 more positions of the KV cache")?;
+        let charge = PROCESS.charge(numbers.bytes());
+        Ok(Self { numbers, _charge: charge })
+    }
+
+    fn copy(&self, layout: &CacheLayout) -> Result<Self> {
+        let mut copy = Self::new(layout)?;
+        copy.numbers.copy_from_slice(&self.numbers);
+        Ok(copy)
+    }
+}
+
+/// Numbers of one head in a block.
+fn head_numbers(head_dim: usize) -> Option<usize> {
+    head_dim.checked_next_multiple_of(LANES)?.checked_add(head_dim)?.checked_mul(BLOCK)
+}
+
+/// Where the keys and then the values of one head are in a block: the first number and how many.
+pub(super) fn head_range(head_dim: usize, head: usize) -> (usize, usize) {
+    let numbers = BLOCK * (head_dim + head_dim.next_multiple_of(LANES));
+    (head * numbers, numbers)
+}
+
+/// Keys and values of one head in a block.
+pub(super) fn head(block: &[f32], head_dim: usize, head: usize) -> (&[f32], &[f32]) {
+    let (start, numbers) = head_range(head_dim, head);
+    block[start..][..numbers].split_at(BLOCK * head_dim)
+}
+
+impl KvCache {
+    /// Holds nothing yet.
+    pub(super) fn new(layout: CacheLayout) -> Self {
+        Self { layout, blocks: VecDeque::new(), dropped: 0, len: 0 }
+    }
+
+    /// What it holds.
+    pub(super) fn layout(&self) -> &CacheLayout {
+        &self.layout
+    }
+
+    /// Drops what no later position sees, and makes the blocks of the next `count` positions this cache's own.
+    pub(super) fn reserve(&mut self, count: usize) -> Result<()> {
+        let end = self.len.checked_add(count).ok_or_else(|| Error::invalid(format!("{count} positions at once")))?;
+        let keep = self.first_visible(self.len).saturating_sub(SLACK) / BLOCK;
+        while self.dropped < keep && self.blocks.pop_front().is_some() {
+            self.dropped += 1;
+        }
+        let first = (self.len / BLOCK).checked_sub(self.dropped).ok_or_else(|| {
+            Error::internal(format!("a cache was cut to {} positions, which were dropped before", self.len))
+        })?;
+        for index in first..end.div_ceil(BLOCK).saturating_sub(self.dropped) {
+            match self.blocks.get_mut(index) {
+                Some(block) if Rc::strong_count(block) == 1 => {}
+                Some(block) => *block = Rc::new(block.copy(&self.layout)?),
+                None => self.blocks.push_back(Rc::new(Block::new(&self.layout)?)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks of the next `count` positions, with the first of them. They are reserved.
+    pub(super) fn reserved(&mut self, count: usize) -> impl Iterator<Item = (usize, &mut [f32])> {
+        let range = self.len / BLOCK..(self.len + count).div_ceil(BLOCK);
+        let dropped = self.dropped;
+        let blocks = self.blocks.iter_mut().enumerate().map(move |(index, block)| (index + dropped, block));
+        blocks
+            .filter(move |(index, _)| range.contains(index))
+            .filter_map(|(index, block)| Some((index * BLOCK, &mut *Rc::get_mut(block)?.numbers)))
+    }
+
+    /// Counts `count` positions that have been written.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.len += count;
+    }
+
+    /// The blocks held and the number of blocks dropped before.
+    pub(super) fn blocks(&self) -> (usize, impl Iterator<Item = &[f32]>) {
+        (self.dropped, self.blocks.iter().map(|block| &*block.numbers))
+    }
+
+    /// The first position that `position` sees.
+    fn first_visible(&self, position: usize) -> usize {
+        self.layout.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+}
+
+impl Cache for KvCache {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn can_truncate(&self, len: usize) -> bool {
+        len >= self.len || self.dropped * BLOCK <= self.first_visible(len)
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.len = len;
+            self.blocks.truncate(len.div_ceil(BLOCK).saturating_sub(self.dropped));
+            if len == 0 {
+                self.dropped = 0;
+            }
+        }
+    }
+
+    fn fork(&self) -> Self {
+        Self { layout: self.layout, blocks: self.blocks.clone(), dropped: self.dropped, len: self.len }
+    }
+
+    fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.numbers.bytes()).sum()
+    }
+}

@@ -1,0 +1,14 @@
+//! The inner loops, each written once over [`Simd`](super::simd::Simd).
+
+mod dequantize;
+mod dots;
+mod panel;
+mod rows;
+mod span;
+mod stored;
+
+pub(super) use dequantize::{Dequantize, Widen};
+pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
+pub(super) use rows::{ArgMax, NormRows, SiluRows};
+pub(super) use span::{Merge, Queries, Span, State};
+pub(super) use stored::{Float, Format, Stored};

@@ -1,0 +1,127 @@
+//! What happens to queries, keys and values before attention: norms, rope, and the way into the caches.
+
+use super::Cpu;
+use super::attention::Heads;
+use super::buffer::Buffer;
+use super::cache::{BLOCK, KvCache, head_range};
+use super::disjoint::Disjoint;
+use super::elementwise::SERIAL_NUMBERS;
+use super::kernels::NormRows;
+use super::norm::Norm;
+use super::simd::Level;
+use super::tensor::Tensor;
+use crate::backend::{AttentionParams, Rows};
+use crate::error::{Error, Result};
+
+/// Consecutive rows of a sequence that go into the same block.
+struct Piece<'a> {
+    /// First row of the batch.
+    row: usize,
+    count: usize,
+    /// First position within the block.
+    offset: usize,
+    block: Disjoint<'a>,
+}
+
+/// Gives the scaled queries, `rows × (heads * head_dim)`, and writes keys and values behind those that the caches
+/// count.
+pub(super) fn prepare(
+    cpu: &Cpu,
+    qkv: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    heads: Heads,
+    rows: &Rows,
+    caches: &mut [&mut KvCache],
+) -> Result<Buffer> {
+    let Heads { heads: query_heads, kv_heads, group, head_dim } = heads;
+    for norm in [params.query_norm, params.key_norm].into_iter().flatten() {
+        if norm.weight.len() != head_dim {
+            return Err(Error::internal(format!(
+                "a norm of width {} for heads of width {head_dim}",
+                norm.weight.len()
+            )));
+        }
+    }
+    if let Some(rope) = params.rope
+        && rope.dims() > head_dim
+    {
+        return Err(Error::internal(format!("rope over {} dimensions of {head_dim}", rope.dims())));
+    }
+    for (segment, cache) in rows.segments().iter().zip(caches.iter_mut()) {
+        cache.reserve(segment.len)?;
+    }
+    let pieces = pieces(rows, caches)?;
+    let angles = params.rope.map(|rope| rope.angles(rows));
+    let angles = angles.as_deref();
+
+    let mut queries = cpu.arena.allocate(rows.len() * query_heads * head_dim)?;
+    let mut scratch = cpu.arena.allocate(BLOCK * head_dim * cpu.pool.threads())?;
+    let AttentionParams { query_norm, key_norm, scale, .. } = *params;
+    let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
+    let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
+    cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
+        let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
+        let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
+        for row in piece.row..piece.row + piece.count {
+            let first = kv_head * group;
+            // SAFETY: no other call has these heads of this row.
+            let queries = unsafe { shared.part((row * query_heads + first) * head_dim, group * head_dim) };
+            norm(level, query_norm, input(row, first, group), queries);
+            for head in queries.chunks_exact_mut(head_dim) {
+                if let Some(angles) = angles {
+                    angles.rotate(row, head);
+                }
+                for number in head {
+                    *number *= scale;
+                }
+            }
+        }
+        let (start, size) = head_range(head_dim, kv_head);
+        // SAFETY: no other call has this thread's number, nor this head of this block.
+        let (new_keys, numbers) =
+            unsafe { (scratch.part(thread * BLOCK * head_dim, BLOCK * head_dim), piece.block.part(start, size)) };
+        let (keys, values) = numbers.split_at_mut(BLOCK * head_dim);
+        let padded = values.len() / BLOCK;
+        for (index, key) in new_keys.chunks_exact_mut(head_dim).take(piece.count).enumerate() {
+            let row = piece.row + index;
+            norm(level, key_norm, input(row, query_heads + kv_head, 1), key);
+            if let Some(angles) = angles {
+                angles.rotate(row, key);
+            }
+            let value = input(row, query_heads + kv_heads + kv_head, 1);
+            values[(piece.offset + index) * padded..][..head_dim].copy_from_slice(value);
+        }
+        for (dimension, keys) in keys.chunks_exact_mut(BLOCK).enumerate() {
+            for (index, key) in keys[piece.offset..][..piece.count].iter_mut().enumerate() {
+                *key = new_keys[index * head_dim + dimension];
+            }
+        }
+    })?;
+    Ok(queries)
+}
+
+/// Cuts the rows where blocks end.
+fn pieces<'a>(rows: &Rows, caches: &'a mut [&mut KvCache]) -> Result<Vec<Piece<'a>>> {
+    let mut pieces = Vec::new();
+    for (segment, cache) in rows.segments().iter().zip(caches) {
+        let (mut position, end) = (segment.position, segment.position + segment.len);
+        for (first, block) in cache.reserved(segment.len) {
+            let count = (first + BLOCK).min(end) - position;
+            let row = segment.start + position - segment.position;
+            pieces.push(Piece { row, count, offset: position - first, block: Disjoint::new(block) });
+            position += count;
+        }
+        if position != end {
+            return Err(Error::internal(format!("blocks for positions up to {position} of {end} in a cache")));
+        }
+    }
+    Ok(pieces)
+}
+
+/// Norms heads, or copies them when there is no norm.
+fn norm(level: Level, norm: Option<&Norm>, x: &[f32], out: &mut [f32]) {
+    match norm {
+        Some(norm) => level.run(NormRows { x, weight: &norm.weight, epsilon: norm.epsilon, out }),
+        None => out.copy_from_slice(x),
+    }
+}

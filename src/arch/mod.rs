@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
-pub(crate) use memory::{Memory, memory};
+pub(crate) use memory::memory;
 use spec::Spec;
 
 const CONFIG: &str = "config.json";

@@ -2,7 +2,7 @@
 
 use super::job::{Answer, GenerateJob};
 use crate::error::Result;
-use crate::event::{Event, TokenLogprob};
+use crate::event::{Event, FinishReason, TokenLogprob};
 use crate::output::StopMatcher;
 use crate::text::StreamDecoder;
 
@@ -84,16 +84,16 @@ impl AnswerBuilder {
     }
 
     /// The summary for the session.
-    pub fn finish(&mut self, complete: bool) -> Answer {
+    pub fn finish(&mut self, end: &Result<FinishReason>) -> Answer {
         let mut tokens = std::mem::take(&mut self.tokens);
         if self.ended_by_eos {
             tokens.pop();
         }
         Answer {
-            failed_early: !complete && tokens.is_empty(),
+            failed_early: end.is_err() && tokens.is_empty(),
             text: std::mem::take(&mut self.text),
             tokens: (!self.stopped).then_some(tokens),
-            complete,
+            complete: matches!(end, Ok(FinishReason::Stop | FinishReason::Length)),
         }
     }
 }

@@ -75,9 +75,8 @@ impl<B: Backend> Row<B> {
     /// Ends the generation and gives its state back for later prompts, with the tokens that it holds.
     pub fn finish(mut self, end: Result<FinishReason>) -> (Vec<u32>, Sequence<B>) {
         let end = end.and_then(|reason| self.answer.flush(&self.job).map(|()| reason));
-        let complete = matches!(end, Ok(FinishReason::Stop | FinishReason::Length));
         let completion_tokens = self.answer.len();
-        let answer = self.answer.finish(complete);
+        let answer = self.answer.finish(&end);
         if let Some(on_end) = self.job.on_end.take() {
             on_end(answer);
         }

@@ -18,6 +18,7 @@ use super::worker::Worker;
 use crate::error::{Code, Error, Result};
 use crate::request::{ContextOverflow, Message, Request};
 use crate::sample::Sampler;
+use crate::text::Tokenizer;
 
 /// How long a start waits for a generation that is being cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -37,17 +38,43 @@ struct Inner {
 #[derive(Clone, Default)]
 struct State {
     transcript: Vec<Message>,
-    known: Option<Known>,
+    known: Known,
     running: Option<Arc<Channel>>,
 }
 
-/// A rendered text whose tokens are known: the last prompt and the answer as the model gave it, token by token. When
-/// the next prompt goes on from it, these tokens are used as they are, because tokenizing the answer's text need not
-/// give the tokens that the model picked.
-#[derive(Clone)]
+/// A rendered text whose tokens are known: the last prompt and the answer as the model gave it, token by token. Where
+/// the next prompt goes on from an answer, these tokens are used as they are, because tokenizing the answer's text need
+/// not give the tokens that the model picked.
+#[derive(Clone, Default)]
 struct Known {
     text: String,
     tokens: Vec<u32>,
+    /// Where answers end: bytes of text, and tokens.
+    answers: Vec<(usize, usize)>,
+}
+
+impl Known {
+    /// The longest part that ends with an answer and that `text` goes on from with a special token, and the rest.
+    fn begin_of<'a>(&self, text: &'a str, tokenizer: &Tokenizer) -> Option<(&[u32], &'a str)> {
+        let common = self.text.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+        let ends = self.answers.iter().rev().filter(|(bytes, _)| *bytes <= common);
+        ends.filter_map(|(bytes, tokens)| Some((&self.tokens[..*tokens], text.get(*bytes..)?)))
+            .find(|(_, rest)| tokenizer.starts_with_added_token(rest))
+    }
+
+    /// What is known after `answer` was generated for a prompt.
+    fn extended(mut self, prompt: &str, prompt_tokens: Vec<u32>, answer: &str, answer_tokens: &[u32]) -> Self {
+        let common = self.text.bytes().zip(prompt.bytes()).take_while(|(a, b)| a == b).count();
+        let kept = |(bytes, tokens): &(usize, usize)| {
+            *bytes <= common && prompt_tokens.get(..*tokens) == self.tokens.get(..*tokens)
+        };
+        self.answers.retain(kept);
+        self.text = format!("{prompt}{answer}");
+        self.tokens = prompt_tokens;
+        self.tokens.extend(answer_tokens);
+        self.answers.push((self.text.len(), self.tokens.len()));
+        self
+    }
 }
 
 /// A prompt ready to run.
@@ -171,23 +198,21 @@ impl Session {
     }
 
     /// What to do with the answer: put it into the transcript, and remember its tokens.
-    fn on_end(&self, state: &State, prompt: &Prompt) -> super::job::OnEnd {
+    fn on_end(&self, before: &State, prompt: &Prompt) -> super::job::OnEnd {
         let inner = Arc::clone(&self.inner);
-        let before = (state.transcript.clone(), state.known.clone());
-        let chat = prompt.chat.as_ref().map(|(text, _)| Known { text: text.clone(), tokens: prompt.tokens.clone() });
+        let before = (before.transcript.clone(), before.known.clone());
+        let chat = prompt.chat.as_ref().map(|(text, _)| (text.clone(), prompt.tokens.clone()));
         Box::new(move |answer: Answer| {
             let mut state = inner.state.lock();
             state.running = None;
-            let Some(Known { mut text, mut tokens }) = chat else { return };
-            if answer.failed_early && answer.text.is_empty() {
+            let Some((text, tokens)) = chat else { return };
+            if answer.failed_early {
                 (state.transcript, state.known) = before;
                 return;
             }
-            text.push_str(&answer.text);
-            state.known = answer.tokens.map(|generated| {
-                tokens.extend(generated);
-                Known { text, tokens }
-            });
+            if let Some(generated) = &answer.tokens {
+                state.known = before.1.extended(&text, tokens, &answer.text, generated);
+            }
             let partial = !answer.complete;
             state.transcript.push(Message { partial, ..Message::new("assistant", answer.text) });
         })
@@ -225,7 +250,7 @@ impl Session {
         let mut shown = transcript.to_vec();
         loop {
             let text = self.inner.model.text().render_messages(&shown, request)?;
-            let tokens = self.tokenize(&text, state.known.as_ref())?;
+            let tokens = self.tokenize(&text, &state.known)?;
             if tokens.is_empty() {
                 return Err(Error::invalid("the chat template renders these messages as an empty prompt"));
             }
@@ -243,17 +268,12 @@ impl Session {
     }
 
     /// Tokens of a rendered prompt, the known ones taken over where it goes on from them.
-    fn tokenize(&self, text: &str, known: Option<&Known>) -> Result<Vec<u32>> {
+    fn tokenize(&self, text: &str, known: &Known) -> Result<Vec<u32>> {
         let tokenizer = &self.inner.model.text().tokenizer;
-        if let Some(known) = known
-            && let Some(rest) = text.strip_prefix(&known.text)
-            && tokenizer.starts_with_added_token(rest)
-        {
-            let mut tokens = known.tokens.clone();
-            tokens.extend(tokenizer.encode(rest, false)?);
-            return self.inner.model.checked(tokens);
-        }
-        self.inner.model.checked(tokenizer.encode(text, false)?)
+        let (begin, rest) = known.begin_of(text, tokenizer).unwrap_or((&[], text));
+        let mut tokens = begin.to_vec();
+        tokens.extend(tokenizer.encode(rest, false)?);
+        self.inner.model.checked(tokens)
     }
 
     /// Cancels what runs or waits in this session. Any thread, never blocks on the model.

@@ -7,5 +7,4 @@ mod random;
 mod sampler;
 mod select;
 
-pub(crate) use argmax::argmax;
 pub(crate) use sampler::{Sampler, token_logprob};

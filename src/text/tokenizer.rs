@@ -33,7 +33,6 @@ pub(crate) struct Tokenizer {
 struct Shared {
     file: String,
     backend: tokenizers::Tokenizer,
-    config: TokenizerConfig,
     eos: Vec<u32>,
     /// Texts of added tokens that split a text before them whatever comes before.
     borders: Vec<String>,
@@ -77,7 +76,7 @@ impl Tokenizer {
             lookaround_patterns(backend.get_pre_tokenizer(), &mut patterns);
             patterns.iter().map(|p| SysRegex::new(p)).collect::<std::result::Result<Vec<_>, _>>()
         })?;
-        Ok(Self { shared: Arc::new(Shared { file, backend, config, eos, borders, patterns }) })
+        Ok(Self { shared: Arc::new(Shared { file, backend, eos, borders, patterns }) })
     }
 
     /// The ids of a text, with the special tokens around it (such as BOS) if `add_special`.
@@ -115,16 +114,19 @@ impl Tokenizer {
     }
 
     /// How many tokens there are, added ones included. Ids may be higher, where a vocabulary has holes.
+    #[cfg(test)]
     pub(crate) fn vocab_size(&self) -> usize {
         self.shared.backend.get_vocab_size(true)
     }
 
     /// Whether the id is that of a special token, which text output leaves out.
+    #[cfg(test)]
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.token(id).is_some_and(|token| self.is_special_text(&token))
     }
 
     /// Whether the id is that of an added token, which splits the text around it.
+    #[cfg(test)]
     pub(crate) fn is_added(&self, id: u32) -> bool {
         self.shared.backend.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id)
     }
@@ -140,22 +142,8 @@ impl Tokenizer {
         &self.shared.eos
     }
 
-    /// The text of a special token by its name in `tokenizer_config.json`, such as `bos_token`.
-    pub(crate) fn special_token(&self, name: &str) -> Option<&str> {
-        self.shared.config.token(name)
-    }
-
-    /// The text of the token that begins a text.
-    pub(crate) fn bos_token(&self) -> Option<&str> {
-        self.special_token("bos_token")
-    }
-
-    /// The text of the token that ends a text.
-    pub(crate) fn eos_token(&self) -> Option<&str> {
-        self.special_token("eos_token")
-    }
-
     /// The id of a token by its exact text in the vocabulary.
+    #[cfg(test)]
     pub(crate) fn token_id(&self, token: &str) -> Option<u32> {
         self.shared.backend.token_to_id(token)
     }

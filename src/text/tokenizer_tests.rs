@@ -81,7 +81,6 @@ fn eos_ids_are_those_of_all_files_once() {
     };
     let tokenizer = Tokenizer::from_files(&files, &[9, 2]).unwrap();
     assert_eq!(tokenizer.eos_ids(), [9, 2, 1, 3]);
-    assert_eq!((tokenizer.eos_token(), tokenizer.bos_token()), (Some("<eot>"), None));
     // The name makes it special.
     assert!(tokenizer.is_special(3) && tokenizer.is_added(3) && !tokenizer.is_added(1));
     assert_eq!(tokenizer.encode("a<eot>b", false).unwrap(), [1, 3, 2]);

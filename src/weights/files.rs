@@ -21,7 +21,8 @@ const READ_LIMIT: u64 = 256 << 20;
 pub(crate) enum ModelFiles {
     /// A folder on disk.
     Folder(PathBuf),
-    /// A model embedded in the program or unpacked by the caller.
+    /// A model in memory.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the embedded model"))]
     Memory(BTreeMap<String, Storage>),
 }
 

@@ -102,6 +102,7 @@ impl Tensors {
     }
 
     /// Bytes of all tensors.
+    #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -76,10 +76,6 @@ impl Backend for Cpu {
     const PIPELINED: bool = false;
     const BATCH_INVARIANT: bool = true;
 
-    fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
-        cache::bytes_of(&layout, len)
-    }
-
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;
@@ -101,6 +97,10 @@ impl Backend for Cpu {
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
         KvCache::new(layout)
+    }
+
+    fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
+        cache::bytes_of(&layout, len)
     }
 
     fn embed(&self, table: &Linear, ids: Ids<'_, Self>) -> Result<Tensor> {

@@ -135,7 +135,50 @@ static void cancelling(pmlx_model *model) {
     pmlx_session_free(session);
 }
 
-static void stopping(pmlx_model *model) {
+/* The number behind a key. */
+static unsigned long long number(const char *json, const char *key) {
+    const char *at = strstr(json, key);
+    CHECK(at != NULL);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+/* An answer that outgrows the memory budget: its text comes, then the error, and that again and again. */
+static void failing(const char *folder) {
+    pmlx_string *report = NULL;
+    OK(pmlx_model_probe(S(folder), NULL, 0, &report));
+    const char *json = pmlx_string_data(report);
+    char options[128];
+    snprintf(options, sizeof options, "{\"device\":\"cpu\",\"memory_limit_bytes\":%llu}",
+             number(json, "\"weight_bytes\":") + number(json, "\"work_bytes\":") + 400000);
+    pmlx_string_free(report);
+    pmlx_engine *engine = NULL;
+    pmlx_model *model = NULL;
+    OK(pmlx_engine_new(S(options), &engine));
+    OK(pmlx_model_load(engine, S(folder), S("{\"context_length\":8192}"), NULL, NULL, &model));
+    pmlx_session *session = new_session(model);
+    pmlx_generation *generation =
+        start(session, "{\"prompt\":\"Hello world\",\"max_tokens\":8000,\"ignore_eos\":true}");
+    const pmlx_event *event = NULL;
+    pmlx_error *error = NULL;
+    size_t tokens = 0;
+    while ((error = pmlx_generation_next(generation, &event)) == NULL) {
+        CHECK(event != NULL && event->kind != PMLX_EVENT_DONE);
+        tokens += event->tokens_len;
+    }
+    CHECK(tokens > 50 && pmlx_error_code(error) == PMLX_OUT_OF_MEMORY);
+    int32_t state = -1;
+    event = NULL;
+    FAILS(PMLX_OUT_OF_MEMORY, pmlx_error_message(error), pmlx_generation_next(generation, &event));
+    FAILS(PMLX_OUT_OF_MEMORY, pmlx_error_message(error), pmlx_generation_poll(generation, 0, &event, &state));
+    CHECK(event == NULL && state == -1);
+    pmlx_error_free(error);
+    pmlx_generation_free(generation);
+    pmlx_session_free(session);
+    pmlx_model_free(model);
+    pmlx_engine_free(engine);
+}
+
+static void overflowing(pmlx_model *model) {
     pmlx_session *session = new_session(model);
     pmlx_generation *generation = NULL;
     FAILS(PMLX_CONTEXT_OVERFLOW, "context",
@@ -154,11 +197,12 @@ int main(int argc, char **argv) {
     waking(model);
     cancelling(model);
     pmlx_model_free(model);
+    failing(folder);
 
     pmlx_engine *engine = new_engine();
     OK(pmlx_model_load(engine, S(folder), S("{\"context_length\":16}"), NULL, NULL, &model));
     pmlx_engine_free(engine);
-    stopping(model);
+    overflowing(model);
     pmlx_model_free(model);
     return 0;
 }

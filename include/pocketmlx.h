@@ -37,8 +37,8 @@
  * Requests take one of "messages" (OpenAI's shape; appended to the session's transcript), "transcript" (replaces it),
  * "prompt" (plain text, no template) and "prompt_ids"; and "max_tokens", "temperature", "top_p", "top_k", "min_p",
  * "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "stop", "logprobs",
- * "top_logprobs", "context_overflow" ("error", "drop_oldest_turns"), "tools", "tool_choice", "response_format",
- * "template" (more variables for the chat template).
+ * "top_logprobs", "ignore_eos", "context_overflow" ("error", "drop_oldest_turns"), "tools", "tool_choice",
+ * "response_format", "template" (more variables for the chat template).
  *
  * Callbacks return 0 to go on and 1 to cancel. Any other answer cancels too, and the function that called back fails
  * with PMLX_INVALID_ARGUMENT. They are called on the thread and during the call that they were passed to, except those
@@ -70,8 +70,6 @@
 /** The result must not be ignored: it is an error to free. */
 #if defined(__GNUC__)
 #define PMLX_MUST_USE __attribute__((warn_unused_result))
-#elif defined(_MSC_VER)
-#define PMLX_MUST_USE _Check_return_
 #else
 #define PMLX_MUST_USE
 #endif
@@ -245,14 +243,16 @@ typedef void (*pmlx_destroy_fn)(void *user_data);
 /** And everything else. */
 #define PMLX_LOG_TRACE 5
 
-/** Gets one message, with a NUL at its end, valid until it returns. Called on any thread, also on several at once. */
+/**
+ * Gets one message, with a NUL at its end, valid until it returns. Called on any thread, also on several at once; it
+ * must return soon and call nothing of this library.
+ */
 typedef void (*pmlx_log_fn)(void *user_data, int32_t level, const char *message, size_t len);
 
 /**
  * Sends the library's messages up to `level` to `callback`, in place of the one set before; `NULL` switches them off.
- * `destroy` is called exactly once, whatever this function returns: when another callback was set and the last call of
- * this one has returned. What the callback itself causes is not logged. `PMLX_BUSY` when the process already sends its
- * `tracing` events elsewhere.
+ * `destroy` is called exactly once, on any thread and whatever this function returns: when another callback was set and
+ * the last call of this one has returned. `PMLX_BUSY` when the process already sends its `tracing` events elsewhere.
  */
 PMLX_MUST_USE pmlx_error *pmlx_set_log(int32_t level, pmlx_log_fn callback, void *user_data, pmlx_destroy_fn destroy);
 

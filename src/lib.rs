@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod ffi;
 mod nn;
+mod object;
 mod output;
 mod request;
 mod sample;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::object::{self, Object};
 
 /// The most alternatives per token that `top_logprobs` may ask for.
 pub const MAX_TOP_LOGPROBS: usize = 20;
@@ -21,10 +22,10 @@ pub const MAX_LOGIT_BIASES: usize = 4096;
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
     /// Messages to append to the session's transcript.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "object::optional_list", skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Message>>,
     /// Messages that replace the session's transcript.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "object::optional_list", skip_serializing_if = "Option::is_none")]
     pub transcript: Option<Vec<Message>>,
     /// Plain text to continue, without a template; special tokens such as BOS are added as the tokenizer says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,7 +211,8 @@ impl Request {
     /// # Errors
     /// `InvalidArgument` naming the key and value that is wrong, or the unknown key.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        let request: Self = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("request: {e}")))?;
+        let Object(request): Object<Self> =
+            serde_json::from_slice(json).map_err(|e| Error::invalid(format!("request: {e}")))?;
         request.check()?;
         Ok(request)
     }

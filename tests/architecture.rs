@@ -15,7 +15,8 @@ const MOST_LINES: usize = 800;
 const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
-    ("request", &["error"]),
+    ("object", &[]),
+    ("request", &["error", "object"]),
     ("weights", &["error", "arch::spec"]),
     ("source", &["error", "weights"]),
     ("arch", &["error", "weights::ModelFiles", "weights::Storage"]),
@@ -27,8 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "error", "event", "request", "weights", "source", "arch", "text", "backend", "nn", "sample", "output",
-            "VERSION",
+            "error", "event", "object", "request", "weights", "source", "arch", "text", "backend", "nn", "sample",
+            "output", "VERSION",
         ],
     ),
 ];

@@ -104,6 +104,8 @@ impl Engine {
         let mut handle = PendingModel { recipe: Some(recipe) };
         let text = wait(&inbox, &mut report, weight_bytes)?;
         let recipe = handle.recipe.take().ok_or_else(|| Error::internal("a model was loaded twice"))?;
+        let device = recipe.compute.device().name();
+        tracing::info!(model = recipe.label(), device, weight_bytes, context_length, "a model is ready");
         Ok(Model::new(self.clone(), recipe, Arc::new(text)))
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::backend::Precision;
 use crate::error::{Error, Result};
+use crate::object::{self, Object};
 use crate::request::{Message, Request};
 
 /// What computes.
@@ -90,10 +91,12 @@ pub struct SessionOptions {
     /// The system message.
     pub instructions: Option<String>,
     /// Messages to start from, after the system message.
+    #[serde(deserialize_with = "object::list")]
     pub transcript: Vec<Message>,
     /// Tools offered in every request that names none.
     pub tools: Option<Vec<Value>>,
     /// Taken where a request leaves a field out.
+    #[serde(deserialize_with = "object::one")]
     pub defaults: Request,
 }
 
@@ -108,7 +111,9 @@ macro_rules! from_json {
                 if json.is_empty() {
                     return Ok(Self::default());
                 }
-                serde_json::from_slice(json).map_err(|e| Error::invalid(format!("{} options: {e}", $what)))
+                let Object(options) = serde_json::from_slice(json)
+                    .map_err(|e| Error::invalid(format!("{} options: {e}", $what)))?;
+                Ok(options)
             }
         }
     )* };

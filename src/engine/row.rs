@@ -82,10 +82,15 @@ impl<B: Backend> Row<B> {
         }
         match end {
             Ok(finish_reason) => {
-                self.job.channel.push(Event::Done(self.summary(finish_reason, completion_tokens)));
+                let done = self.summary(finish_reason, completion_tokens);
+                tracing::debug!(?finish_reason, usage = ?done.usage, timings = ?done.timings, "a generation ended");
+                self.job.channel.push(Event::Done(done));
                 self.job.channel.end(Ok(()));
             }
-            Err(error) => self.job.channel.end(Err(error)),
+            Err(error) => {
+                tracing::debug!(%error, completion_tokens, "a generation failed");
+                self.job.channel.end(Err(error));
+            }
         }
         let mut tokens = std::mem::take(&mut self.tokens);
         tokens.truncate(self.sequence.len());

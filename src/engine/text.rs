@@ -47,6 +47,9 @@ impl Text {
     /// # Errors
     /// `InvalidArgument` for an id that the tokenizer does not know.
     pub fn detokenize(&self, ids: &[u32]) -> Result<String> {
+        if let Some(id) = ids.iter().find(|id| self.tokenizer.token(**id).is_none()) {
+            return Err(Error::invalid(format!("token {id}: the tokenizer of {} has none of this id", self.label)));
+        }
         self.tokenizer.decode(ids, false)
     }
 

@@ -123,3 +123,43 @@ impl Shown {
         (self.text.as_ptr().cast(), len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+    use crate::{Done, FinishReason, Timings, TokenLogprob, Usage};
+
+    fn json(event: Event) -> (i32, String) {
+        let shown = Shown::new(event).unwrap();
+        let event = unsafe { &*shown.event() };
+        assert_eq!((event.text_len, event.tokens_len), (0, 0));
+        let bytes = unsafe { slice::from_raw_parts(event.json.cast::<u8>(), event.json_len + 1) };
+        assert_eq!(bytes.last(), Some(&0));
+        (event.kind, String::from_utf8(bytes[..event.json_len].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn text_points_into_what_is_held() {
+        let shown = Box::new(Shown::new(Event::Text { text: "grü\0n".to_owned(), tokens: vec![3, 4] }).unwrap());
+        let event = unsafe { &*shown.event() };
+        assert_eq!((event.kind, event.struct_size as usize), (PMLX_EVENT_TEXT, size_of::<pmlx_event>()));
+        let text = unsafe { slice::from_raw_parts(event.text.cast::<u8>(), event.text_len + 1) };
+        assert_eq!(text, "grü\0n\0".as_bytes());
+        assert_eq!(unsafe { slice::from_raw_parts(event.tokens, event.tokens_len) }, [3, 4]);
+        assert_eq!(event.json_len, 0);
+    }
+
+    #[test]
+    fn logprobs_and_the_end_are_json() {
+        let logprob = TokenLogprob { token: 3, logprob: -0.5, top: vec![(3, -0.5), (9, -1.0)] };
+        let expected = r#"[{"token":3,"logprob":-0.5,"top":[[3,-0.5],[9,-1.0]]}]"#;
+        assert_eq!(json(Event::Logprobs(vec![logprob])), (PMLX_EVENT_LOGPROBS, expected.to_owned()));
+        let usage = Usage { prompt_tokens: 5, completion_tokens: 2, cached_tokens: 4 };
+        let done = Done { finish_reason: FinishReason::Cancelled, usage, timings: Timings::default() };
+        let (kind, text) = json(Event::Done(done));
+        assert_eq!(kind, PMLX_EVENT_DONE);
+        assert!(text.starts_with(r#"{"finish_reason":"cancelled","usage":{"prompt_tokens":5,"#), "{text}");
+    }
+}

@@ -31,14 +31,14 @@ pub const PMLX_LOG_DEBUG: i32 = 4;
 /// And everything else.
 pub const PMLX_LOG_TRACE: i32 = 5;
 
-/// Gets one message, with a NUL at its end, valid until it returns. Called on any thread, also on several at once.
+/// Gets one message, with a NUL at its end, valid until it returns. Called on any thread, also on several at once; it
+/// must return soon and call nothing of this library.
 pub type pmlx_log_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char, len: usize)>;
 
 /// Sends the library's messages up to `level` to `callback`, in place of the one set before; `NULL` switches them off.
-/// `destroy` is called exactly once, whatever this function returns: when another callback was set and the last call of
-/// this one has returned. What the callback itself causes is not logged. `PMLX_BUSY` when the process already sends its
-/// `tracing` events elsewhere.
+/// `destroy` is called exactly once, on any thread and whatever this function returns: when another callback was set and
+/// the last call of this one has returned. `PMLX_BUSY` when the process already sends its `tracing` events elsewhere.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn pmlx_set_log(
@@ -109,6 +109,7 @@ impl Subscriber for Bridge {
 
     fn event(&self, event: &Event<'_>) {
         thread_local!(static CALLING: Cell<bool> = const { Cell::new(false) });
+        // What a callback causes in spite of its contract must not call it again without end.
         let first = CALLING.try_with(|calling| !calling.replace(true)).unwrap_or(false);
         if first {
             // A message is not worth a panic in what it reports on.

@@ -149,7 +149,7 @@ impl Tokenizer {
     }
 
     /// A token as the vocabulary spells it.
-    pub(super) fn token(&self, id: u32) -> Option<String> {
+    pub(crate) fn token(&self, id: u32) -> Option<String> {
         self.shared.backend.id_to_token(id)
     }
 

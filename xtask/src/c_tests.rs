@@ -7,8 +7,10 @@ mod program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use crate::sh::{self, ROOT, Result};
+use crate::sh::{self, Result};
 use library::Library;
 use program::{Language, Linking, Program, Way};
 
@@ -43,28 +45,18 @@ pub fn run(args: &[String]) -> Result<()> {
         Some(folder) => folder,
         None => tiny_model()?,
     };
-    let programs = find_programs(&options.programs)?;
-    let (mut passed, mut failed, mut skipped) = (1, 0, 0);
+    let programs = find_programs(&options.programs, &model)?;
+    let mut jobs = Vec::new();
     for way in &WAYS {
         if way.valgrind && !sh::succeeds(Command::new("valgrind").arg("--version")) {
             println!("test {} ... skipped: valgrind is not installed", way.name);
-            skipped += programs.len();
             continue;
         }
-        for source in &programs {
-            let program = Program { source, way };
-            match program.build(&library).and_then(|binary| program.run(&binary, &model)) {
-                Ok(took) => {
-                    println!("test {} ({}) ... ok, {:.1} s", program.name(), way.name, took.as_secs_f64());
-                    passed += 1;
-                }
-                Err(error) => {
-                    println!("test {} ({}) ... FAILED\n{error}", program.name(), way.name);
-                    failed += 1;
-                }
-            }
-        }
+        jobs.extend(programs.iter().map(|source| Program { source, way }));
     }
+    let skipped = WAYS.len() * programs.len() - jobs.len();
+    let failed = run_all(&jobs, &library, &model);
+    let passed = 1 + jobs.len() - failed;
     // The words of Rust's test runner, which `cargo xtask test` counts.
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {verdict}. {passed} passed; {failed} failed; {skipped} ignored");
@@ -90,19 +82,42 @@ impl Options {
     }
 }
 
+/// Builds and runs programs, as many at a time as there are processors; gives how many failed.
+fn run_all(jobs: &[Program<'_>], library: &Library, model: &Path) -> usize {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
+    let work = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match job.build(library).and_then(|binary| job.run(&binary, model)) {
+                Ok(took) => println!("test {} ({}) ... ok, {:.1} s", job.name(), job.way.name, took.as_secs_f64()),
+                Err(error) => {
+                    println!("test {} ({}) ... FAILED\n{error}", job.name(), job.way.name);
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner()
+}
+
 /// A tiny checkpoint with random weights.
 fn tiny_model() -> Result<PathBuf> {
     let folder = output_folder()?.join("model");
     let mut cargo = Command::new(sh::cargo());
-    cargo.current_dir(ROOT).args(["run", "--quiet", "--no-default-features", "--example", "tiny_model", "--"]);
+    cargo.current_dir(sh::root()).args(["run", "--quiet", "--no-default-features", "--example", "tiny_model", "--"]);
     sh::run(cargo.arg(&folder))?;
     Ok(folder)
 }
 
 /// The programs of the given names, or all.
-fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
-    let mut all = vec![Path::new(ROOT).join("examples/chat.c")];
-    for entry in fs::read_dir(Path::new(ROOT).join("tests/c"))? {
+fn find_programs(names: &[String], model: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = vec![sh::root().join("examples/chat.c"), readme(model)?];
+    for entry in fs::read_dir(sh::root().join("tests/c"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "c") {
             all.push(path);
@@ -119,9 +134,19 @@ fn find_programs(names: &[String]) -> Result<Vec<PathBuf>> {
     names.iter().map(named).collect()
 }
 
+/// The README's program, with the model in place.
+fn readme(model: &Path) -> Result<PathBuf> {
+    let readme = fs::read_to_string(sh::root().join("README.md"))?;
+    let program = readme.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```")).map(|(program, _)| program);
+    let program = program.ok_or("README.md has no C program")?.replace("path/to/model", &model.to_string_lossy());
+    let file = output_folder()?.join("readme.c");
+    fs::write(&file, program)?;
+    Ok(file)
+}
+
 /// Where all of this happens.
 fn output_folder() -> Result<PathBuf> {
-    let folder = Path::new(ROOT).join("target/c-test");
+    let folder = sh::root().join("target/c-test");
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }

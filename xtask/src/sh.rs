@@ -1,13 +1,17 @@
 //! Running other programs, with errors that say what was run and what it answered.
 
 use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Results of xtask: the message is all that anybody looks at.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The folder of the repository.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The folder of the repository: that of the xtask which cargo runs now, not of where it was compiled.
+pub fn root() -> PathBuf {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).parent().map_or_else(PathBuf::new, Path::to_owned)
+}
 
 /// Runs a command quietly; when it fails, the error holds the command line and what it printed.
 pub fn run(command: &mut Command) -> Result<()> {

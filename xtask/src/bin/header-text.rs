@@ -15,8 +15,6 @@ const MUST_USE: &str = "\
 /** The result must not be ignored: it is an error to free. */
 #if defined(__GNUC__)
 #define PMLX_MUST_USE __attribute__((warn_unused_result))
-#elif defined(_MSC_VER)
-#define PMLX_MUST_USE _Check_return_
 #else
 #define PMLX_MUST_USE
 #endif

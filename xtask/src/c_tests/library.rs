@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::sh::{self, ROOT, Result};
+use crate::sh::{self, Result};
 
 /// A built library.
 pub struct Library {
@@ -25,7 +25,12 @@ impl Library {
     /// Builds it as it is shipped, without the command.
     pub fn build(features: Option<&str>, release: bool) -> Result<Self> {
         let mut cargo = Command::new(sh::cargo());
-        cargo.current_dir(ROOT).args(["rustc", "--lib", "--crate-type=cdylib,staticlib", "--no-default-features"]);
+        cargo.current_dir(sh::root()).args([
+            "rustc",
+            "--lib",
+            "--crate-type=cdylib,staticlib",
+            "--no-default-features",
+        ]);
         cargo.args(["--message-format=json", "--quiet"]);
         cargo.args(features.iter().flat_map(|list| ["--features", list]));
         cargo.args(release.then_some("--release"));
@@ -67,7 +72,7 @@ impl Library {
 
     /// The shared library exports what the header declares, and nothing else; gives the number of functions.
     pub fn check_exports(&self) -> Result<usize> {
-        let header = fs::read_to_string(Path::new(ROOT).join("include/pocketmlx.h"))?;
+        let header = fs::read_to_string(sh::root().join("include/pocketmlx.h"))?;
         let declared: BTreeSet<_> = header
             .match_indices("pmlx_")
             .map(|(at, _)| header[at..].split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())

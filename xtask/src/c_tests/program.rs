@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::library::Library;
-use crate::sh::{self, ROOT, Result};
+use crate::sh::{self, Result};
 
 /// Long enough for valgrind on a busy machine; a program that takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -65,7 +65,7 @@ impl Program<'_> {
             Language::C => compiler("CC", "cc", &["-std=c11"]),
             Language::Cpp => compiler("CXX", "c++", &["-std=c++17", "-x", "c++"]),
         };
-        compiler.current_dir(ROOT).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g", "-pthread"]);
+        compiler.current_dir(sh::root()).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g", "-pthread"]);
         compiler.args(["-Iinclude", "-Itests/c"]).arg("-o").arg(&binary);
         if self.way.sanitized {
             compiler.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]);

@@ -32,7 +32,7 @@ pub(crate) type ProgressFn<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
 enum Message {
     Weights(LoadEvent),
-    Text(Result<Text>),
+    Text(Box<Result<Text>>),
 }
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
             .spawn(move || {
                 let text = super::guard::guarded("reading the tokenizer", || Text::read(&text_files, &eos_ids));
                 // The caller may have given up.
-                let _ = texts.send(Message::Text(text));
+                let _ = texts.send(Message::Text(Box::new(text)));
             })
             .map_err(|e| Error::internal(format!("a thread to read the tokenizer could not be started: {e}")))?;
 
@@ -116,7 +116,7 @@ fn wait(inbox: &Receiver<Message>, report: &mut Reporter<'_, '_>, bytes: u64) ->
     let mut done = 0;
     loop {
         match inbox.recv_timeout(REPORT_EVERY) {
-            Ok(Message::Text(read)) => text = Some(read?),
+            Ok(Message::Text(read)) => text = Some((*read)?),
             Ok(Message::Weights(LoadEvent::Step(step, of))) => done = bytes / of.max(1) as u64 * step as u64,
             Ok(Message::Weights(LoadEvent::End(end))) => {
                 end?;

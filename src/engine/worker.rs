@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -353,10 +353,7 @@ fn run(commands: &Receiver<Command>) {
         let first = match turn {
             Turn::Now => commands.try_recv().ok(),
             Turn::Idle => commands.recv().ok(),
-            Turn::At(at) => match commands.recv_timeout(at.saturating_duration_since(Instant::now())) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Turn::At(at) => commands.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
         };
         for command in first.into_iter().chain(std::iter::from_fn(|| commands.try_recv().ok())) {
             if let Command::Run(task) = command {

@@ -1,7 +1,5 @@
 //! `pocketmlx bench`
 
-use std::time::Instant;
-
 use pocketmlx::{EngineOptions, Error, Event, Model, Request, SessionOptions};
 use serde::Serialize;
 use serde_json::Value;
@@ -86,28 +84,27 @@ fn measure(model: &Model, prompt_tokens: u32, new_tokens: u32) -> Result<Run, Fa
     };
     let session = model.session(SessionOptions::default())?;
     let busy = interrupt::busy();
-    let started = Instant::now();
     let generation = session.start(request)?;
     busy.cancels(generation.canceller());
-    let (mut first, mut last, mut before, mut tokens) = (None, started, 0, 0);
+    // The engine's own clock: random ids need not make text, and events come with text.
+    let mut end = None;
     while let Some(event) = generation.next_event()? {
-        if let Event::Text { tokens: ids, .. } = event {
-            last = Instant::now();
-            tokens += ids.len();
-            if first.is_none() {
-                (first, before) = (Some(last), ids.len());
-            }
+        if let Event::Done(done) = event {
+            end = Some(done);
         }
     }
     if busy.hit() {
         return Err(Failure::Interrupted);
     }
-    match first {
-        Some(first) if tokens == new_tokens as usize && tokens > before => Ok(Run {
-            ttft_seconds: (first - started).as_secs_f64(),
-            decode_tokens_per_second: (tokens - before) as f64 / (last - first).as_secs_f64(),
+    match end {
+        Some(done) if done.usage.completion_tokens == new_tokens as usize => Ok(Run {
+            ttft_seconds: done.timings.ttft_ms / 1e3,
+            decode_tokens_per_second: done.timings.decode_tokens_per_second,
         }),
-        _ => Err(Error::internal(format!("{tokens} tokens came where {new_tokens} were asked for")).into()),
+        end => {
+            let tokens = end.map_or(0, |done| done.usage.completion_tokens);
+            Err(Error::internal(format!("{tokens} tokens came where {new_tokens} were asked for")).into())
+        }
     }
 }
 

@@ -4,15 +4,12 @@
 //! `i`, `i + 16`, `i + 32` and so on, in this order, and then the lanes are added. So a result depends neither on the
 //! number of rows nor on how they are split into tiles.
 
-use super::super::simd::{Kernel, LANES, Lanes, Registers, Simd, prefetch};
+use super::super::simd::{Kernel, LANES, Lanes, Registers, Simd};
 use super::dequantize::widen_scales;
 use super::stored::{Codec, Stored, with_codec};
 
 /// The most outputs of a tile: rows of weights for [`DotsOfRows`] are padded to a multiple of it.
 pub(in super::super) const OUTPUT_TILE: usize = 4;
-
-/// How many tiles ahead weights are asked for.
-const PREFETCH_TILES: usize = 1;
 
 /// One row of activations with rows of stored weights, dequantized on the fly.
 pub(in super::super) struct DotsOfOneRow<'a> {
@@ -39,60 +36,94 @@ impl Kernel for DotsOfOneRow<'_> {
 
 #[inline(always)]
 fn one_row<S: Simd, C: Codec>(s: S, stored: &Stored<'_>, scales: &[f32], biases: &[f32], x: &[Lanes], out: &mut [f32]) {
-    let mut row = 0;
-    if S::REGISTERS == Registers::Full {
-        while row + 4 <= stored.rows {
-            one_row_tile::<S, C, 4>(s, stored, scales, biases, x, row, out);
-            row += 4;
-        }
+    let rows = if S::REGISTERS == Registers::Full {
+        one_row_tiles::<S, C, 4>(s, stored, scales, biases, x, 0, out)
     } else {
-        while row + 2 <= stored.rows {
-            one_row_tile::<S, C, 2>(s, stored, scales, biases, x, row, out);
-            row += 2;
-        }
-    }
-    while row < stored.rows {
-        one_row_tile::<S, C, 1>(s, stored, scales, biases, x, row, out);
-        row += 1;
-    }
+        one_row_tiles::<S, C, 2>(s, stored, scales, biases, x, 0, out)
+    };
+    one_row_tiles::<S, C, 1>(s, stored, scales, biases, x, rows, out);
 }
 
+/// Dots with the rows from `first` on, `OUTPUTS` at a time, as far as that goes. Gives the first row left over.
+///
+/// The rows of a tile are far apart: processors fetch ahead along one stream in a page of memory, not along several.
 #[inline(always)]
-fn one_row_tile<S: Simd, C: Codec, const OUTPUTS: usize>(
+fn one_row_tiles<S: Simd, C: Codec, const OUTPUTS: usize>(
     s: S,
     stored: &Stored<'_>,
     scales: &[f32],
     biases: &[f32],
     x: &[Lanes],
-    row: usize,
+    first: usize,
     out: &mut [f32],
-) {
+) -> usize {
     let groups = stored.groups().max(1);
     let per_group = x.len() / groups;
+    let per_row = groups * per_group;
+    let distance = (stored.rows - first) / OUTPUTS;
     let chunks = C::chunks(stored.codes);
-    let mut sums = [s.splat(0.0); OUTPUTS];
-    for g in 0..groups {
-        let x = &x[g * per_group..][..per_group];
+    for row in first..first + distance {
         let mut weights = [&chunks[..0]; OUTPUTS];
-        let mut group = [C::group(s, 0.0, 0.0); OUTPUTS];
+        let mut scale = [&scales[..0]; OUTPUTS];
+        let mut bias = [&biases[..0]; OUTPUTS];
         for i in 0..OUTPUTS {
-            weights[i] = &chunks[(row + i) * (groups * per_group) + g * per_group..][..per_group];
+            let row = row + i * distance;
+            weights[i] = &chunks[row * per_row..][..per_row];
             if C::GROUPED {
-                let at = (row + i) * groups + g;
-                group[i] = C::group(s, scales[at], biases[at]);
-                // Processors follow one stream in a page, and this is several.
-                prefetch(weights[i], PREFETCH_TILES * OUTPUTS * groups * per_group);
+                scale[i] = &scales[row * groups..][..groups];
+                bias[i] = &biases[row * groups..][..groups];
             }
         }
-        for c in 0..per_group {
-            let x = s.load(&x[c]);
-            for i in 0..OUTPUTS {
-                sums[i] = s.fma(C::load(s, &weights[i][c], group[i]), x, sums[i]);
+        let mut sums = [s.splat(0.0); OUTPUTS];
+        for g in 0..groups {
+            let mut group = [C::group(s, 0.0, 0.0); OUTPUTS];
+            if C::GROUPED {
+                for i in 0..OUTPUTS {
+                    // SAFETY: `g` is less than `groups`, the length of each.
+                    group[i] = unsafe { C::group(s, *scale[i].get_unchecked(g), *bias[i].get_unchecked(g)) };
+                }
             }
+            let (mut c, end) = (g * per_group, (g + 1) * per_group);
+            while c + 2 <= end {
+                // SAFETY: `c + 1 < end`, which is at most `per_row`, which is at most the length of `x`.
+                unsafe {
+                    add_products::<S, C, OUTPUTS>(s, &weights, c, x, &group, &mut sums);
+                    add_products::<S, C, OUTPUTS>(s, &weights, c + 1, x, &group, &mut sums);
+                }
+                c += 2;
+            }
+            if c < end {
+                // SAFETY: as above.
+                unsafe { add_products::<S, C, OUTPUTS>(s, &weights, c, x, &group, &mut sums) };
+            }
+        }
+        for i in 0..OUTPUTS {
+            out[row + i * distance] = s.sum(C::restore(s, sums[i]));
         }
     }
+    first + OUTPUTS * distance
+}
+
+/// Adds the products of 16 inputs. Unchecked, because it is a few instructions long.
+///
+/// # Safety
+///
+/// All slices have more than `c` elements.
+#[inline(always)]
+unsafe fn add_products<S: Simd, C: Codec, const OUTPUTS: usize>(
+    s: S,
+    weights: &[&[C::Chunk]; OUTPUTS],
+    c: usize,
+    x: &[Lanes],
+    group: &[S::Affine; OUTPUTS],
+    sums: &mut [S::V; OUTPUTS],
+) {
+    // SAFETY: see above.
+    let x = C::arrange(s, s.load(unsafe { x.get_unchecked(c) }));
     for i in 0..OUTPUTS {
-        out[row + i] = s.sum(sums[i]);
+        // SAFETY: see above.
+        let chunk = unsafe { weights[i].get_unchecked(c) };
+        sums[i] = s.fma(C::load_arranged(s, chunk, group[i]), x, sums[i]);
     }
 }
 

@@ -117,6 +117,24 @@ pub(super) trait Codec {
     fn group<S: Simd>(s: S, scale: f32, bias: f32) -> S::Affine;
     /// The numbers.
     fn load<S: Simd>(s: S, chunk: &Self::Chunk, group: S::Affine) -> S::V;
+
+    /// The numbers in an order of the level's choice.
+    #[inline(always)]
+    fn load_arranged<S: Simd>(s: S, chunk: &Self::Chunk, group: S::Affine) -> S::V {
+        Self::load(s, chunk, group)
+    }
+
+    /// Puts inputs into this order.
+    #[inline(always)]
+    fn arrange<S: Simd>(_: S, x: S::V) -> S::V {
+        x
+    }
+
+    /// Undoes it.
+    #[inline(always)]
+    fn restore<S: Simd>(_: S, x: S::V) -> S::V {
+        x
+    }
 }
 
 /// Codes of `BITS` bits; `BYTES` is `2 * BITS`.
@@ -144,6 +162,21 @@ impl<const BITS: usize, const BYTES: usize> Codec for Affine<BITS, BYTES> {
     #[inline(always)]
     fn load<S: Simd>(s: S, chunk: &Self::Chunk, group: S::Affine) -> S::V {
         s.dequantize::<BITS, BYTES>(chunk, group)
+    }
+
+    #[inline(always)]
+    fn load_arranged<S: Simd>(s: S, chunk: &Self::Chunk, group: S::Affine) -> S::V {
+        s.dequantize_arranged::<BITS, BYTES>(chunk, group)
+    }
+
+    #[inline(always)]
+    fn arrange<S: Simd>(s: S, x: S::V) -> S::V {
+        s.arrange::<BITS>(x)
+    }
+
+    #[inline(always)]
+    fn restore<S: Simd>(s: S, x: S::V) -> S::V {
+        s.restore::<BITS>(x)
     }
 }
 

@@ -199,4 +199,34 @@ impl Simd for Avx512 {
             }),
         }
     }
+
+    // Both words of 4 bit codes go to all lanes in one load, and alternate.
+    #[inline(always)]
+    fn dequantize_arranged<const BITS: usize, const BYTES: usize>(self, bytes: &[u8; BYTES], group: Group) -> __m512 {
+        if BITS != 4 {
+            return self.dequantize::<BITS, BYTES>(bytes, group);
+        }
+        let words = u64::from(word(bytes, 0)) | u64::from(word(bytes, 4)) << 32;
+        avx512!({
+            let shifts = _mm512_slli_epi32::<2>(_mm512_srli_epi32::<1>(iota()));
+            let codes = _mm512_srlv_epi32(_mm512_set1_epi64(words.cast_signed()), shifts);
+            _mm512_permutexvar_ps(codes, group.low)
+        })
+    }
+
+    #[inline(always)]
+    fn arrange<const BITS: usize>(self, v: __m512) -> __m512 {
+        if BITS != 4 {
+            return v;
+        }
+        avx512!(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15), v))
+    }
+
+    #[inline(always)]
+    fn restore<const BITS: usize>(self, v: __m512) -> __m512 {
+        if BITS != 4 {
+            return v;
+        }
+        avx512!(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), v))
+    }
 }

@@ -75,6 +75,28 @@ pub(super) trait Simd: Copy {
     fn affine<const BITS: usize>(self, scale: f32, bias: f32) -> Self::Affine;
     /// 16 packed codes of `BITS` bits as `code * scale + bias`, rounded once. `BYTES` is `2 * BITS`.
     fn dequantize<const BITS: usize, const BYTES: usize>(self, codes: &[u8; BYTES], affine: Self::Affine) -> Self::V;
+
+    /// [`dequantize`](Self::dequantize) with the lanes in an order of this level's choice, where that is faster.
+    #[inline(always)]
+    fn dequantize_arranged<const BITS: usize, const BYTES: usize>(
+        self,
+        codes: &[u8; BYTES],
+        affine: Self::Affine,
+    ) -> Self::V {
+        self.dequantize::<BITS, BYTES>(codes, affine)
+    }
+
+    /// Puts lanes into the order of [`dequantize_arranged`](Self::dequantize_arranged).
+    #[inline(always)]
+    fn arrange<const BITS: usize>(self, v: Self::V) -> Self::V {
+        v
+    }
+
+    /// Undoes [`arrange`](Self::arrange).
+    #[inline(always)]
+    fn restore<const BITS: usize>(self, v: Self::V) -> Self::V {
+        v
+    }
 }
 
 /// Code that is compiled for each level. `run` and all that it calls must be `#[inline(always)]`.
@@ -163,17 +185,4 @@ pub(super) fn padded(numbers: &[f32]) -> Lanes {
 #[inline(always)]
 fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-/// Asks for the cache line at an offset that will be read soon; it may lie outside of the slice.
-#[inline(always)]
-pub(super) fn prefetch<T>(slice: &[T], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch has no effect but on speed, whatever the address; SSE is part of every x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(at).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (slice, at);
 }

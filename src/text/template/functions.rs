@@ -19,6 +19,8 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         Ok(text)
     });
     environment.add_filter("tojson", to_json);
+    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
+    environment.add_filter("wordcount", |text: String| text.split_whitespace().count());
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False, indent=…, separators=…, sort_keys=…)`.

@@ -29,15 +29,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
             filters::join(state, value, joiner, attribute, kwargs)
         },
     );
-    environment.add_filter(
-        "indent",
-        |text: Text<'_>, width: Option<usize>, first: Option<bool>, blank: Option<bool>, kwargs: Kwargs| {
-            let width = width.or(kwargs.get::<Option<usize>>("width")?).unwrap_or(0);
-            let lines = text.as_str().lines().count();
-            check_size(lines.saturating_mul(width).saturating_add(text.as_str().len()))?;
-            filters::indent(text, Some(width), first, blank, kwargs)
-        },
-    );
+    environment.add_filter("indent", indent);
     environment.remove_filter("center");
     environment.remove_filter("format");
     environment.set_unknown_method_callback(|state, value, method, args| {
@@ -52,6 +44,36 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         }
         pycompat::unknown_method_callback(state, value, method, args)
     });
+}
+
+/// Jinja's `indent`, which keeps a line end at the end of the text.
+fn indent(
+    text: Text<'_>,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let width = width.or(kwargs.get("width")?);
+    let first = first.or(kwargs.get("first")?).unwrap_or(false);
+    let blank = blank.or(kwargs.get("blank")?).unwrap_or(false);
+    kwargs.assert_all_used()?;
+    let lines = text.as_str().split('\n');
+    let indention = match &width {
+        Some(width) if width.as_str().is_some() => width.to_string(),
+        width => {
+            let spaces = width.as_ref().map_or(Some(4), Value::as_usize).unwrap_or(usize::MAX);
+            check_size(spaces)?;
+            " ".repeat(spaces)
+        }
+    };
+    check_size(lines.clone().count().saturating_mul(indention.len()).saturating_add(text.as_str().len()))?;
+    let line = |(at, line): (usize, &str)| match at {
+        0 if !first => line.to_owned(),
+        _ if line.is_empty() && !blank && at > 0 => String::new(),
+        _ => format!("{indention}{line}"),
+    };
+    Ok(lines.enumerate().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 fn check(value: &Value) -> Result<(), Error> {

@@ -101,14 +101,20 @@ impl ChatTemplate {
             .or_else(|| self.environment.get_template(DEFAULT).ok())
             .or_else(|| self.environment.templates().next().map(|(_, template)| template))
             .ok_or_else(|| Error::internal("a model's chat templates are gone"))?;
+        if let Some(name) =
+            ["messages", "tools", "add_generation_prompt"].iter().find(|name| extra.contains_key(**name))
+        {
+            return Err(Error::invalid(format!("the request's template variables name {name:?}"))
+                .with_hint("that variable is made from the request itself"));
+        }
         let mut variables = Map::new();
+        variables.insert("documents".into(), Value::Null);
         for (name, token) in &self.tokens {
             variables.insert(name.clone(), token.clone().into());
         }
         variables.extend(extra.clone());
         variables.insert("messages".into(), messages.iter().map(message).collect::<Result<Vec<_>>>()?.into());
         variables.insert("tools".into(), if tools.is_empty() { Value::Null } else { tools.to_vec().into() });
-        variables.insert("documents".into(), Value::Null);
         variables.insert("add_generation_prompt".into(), add_generation_prompt.into());
 
         let mut output = Limited::default();
@@ -143,12 +149,12 @@ fn in_config(files: &TextFiles, value: Option<&Value>) -> Result<Vec<(String, St
     }
 }
 
-/// A message as templates expect it: text joined, the arguments of tool calls as objects.
+/// A message as templates expect it and mlx-lm gives it: a text even without content, the arguments of tool calls as
+/// objects.
 fn message(message: &Message) -> Result<Value> {
     let mut value = Map::new();
     value.insert("role".into(), message.role.clone().into());
-    let content = if message.content.is_none() { Value::Null } else { message.text()?.into() };
-    value.insert("content".into(), content);
+    value.insert("content".into(), message.text()?.into());
     if let Some(name) = &message.name {
         value.insert("name".into(), name.clone().into());
     }

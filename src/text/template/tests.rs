@@ -66,7 +66,7 @@ fn tool_calls_have_their_arguments_as_objects() {
     let call = json!({"id": "1", "function": {"name": "add", "arguments": "{\"a\": 1}"}});
     let message = Message { role: "assistant".into(), tool_calls: Some(vec![call]), ..Message::default() };
     let template =
-        compile("{{ messages[0].tool_calls[0].function.arguments.a }}{{ messages[0].content is none }}").unwrap();
+        compile("{{ messages[0].tool_calls[0].function.arguments.a }}{{ messages[0].content == '' }}").unwrap();
     assert_eq!(template.render(&[message], &[], false, &Map::new()).unwrap(), "1True");
 }
 
@@ -140,4 +140,65 @@ fn sources_without_sets_stay_as_they_are() {
         assert_eq!(prepare(source), source);
     }
     assert_eq!(prepare("{%- set x = y -%} z"), "{%- set x = ( y)|__bounded -%} z");
+}
+
+fn data(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/templates").join(name)
+}
+
+fn read_json(path: &std::path::Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Templates in the manner of well-known models, with what transformers renders (`tests/parity/templates.py`).
+#[test]
+fn chats_render_as_in_transformers() {
+    let (mut rendered, mut wrong) = (0, Vec::new());
+    for entry in std::fs::read_dir(data("")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "jinja") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let template = compile(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        for (at, case) in read_json(&path.with_extension("json")).as_array().unwrap().iter().enumerate() {
+            let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();
+            let tools = case["tools"].as_array().cloned().unwrap_or_default();
+            let extra = case["template"].as_object().cloned().unwrap_or_default();
+            let prompt = template.render(&messages, &tools, case["add_generation_prompt"] != json!(false), &extra);
+            match (prompt, case["expected"].as_str()) {
+                (Ok(prompt), Some(expected)) if prompt == expected => rendered += 1,
+                (Err(error), None) if error.code() == Code::InvalidArgument => {
+                    // What a template raises is passed on word for word.
+                    let raised = case["error"].as_str().unwrap().strip_prefix("TemplateError: ");
+                    assert!(raised.is_none_or(|raised| error.message().ends_with(raised)), "{name} {at}: {error}");
+                }
+                (prompt, _) => wrong.push(format!("{name} {at}: {prompt:?}\n  not {case}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), wrong.len() + rendered, wrong.join("\n"));
+    assert!(rendered > 100, "only {rendered}");
+}
+
+/// One-line templates for the language itself. Those of `differences.json` are known to differ from Python's Jinja:
+/// rare methods and filters, and how some values print.
+#[test]
+fn the_language_is_that_of_jinja() {
+    let all = read_json(&data("language.json"));
+    let variables = all["variables"].as_object().unwrap();
+    let cases = all["cases"].as_array().unwrap();
+    let differs = |case: &&Value| {
+        let result =
+            compile(case["template"].as_str().unwrap()).and_then(|template| template.render(&[], &[], true, variables));
+        match (result, case["expected"].as_str()) {
+            (Ok(text), Some(expected)) => text != expected,
+            (Err(_), None) => false,
+            _ => true,
+        }
+    };
+    let found: Vec<&Value> = cases.iter().filter(differs).map(|case| &case["template"]).collect();
+    let known = read_json(&data("differences.json"));
+    assert_eq!(json!(found), known, "the differences are not the known ones");
+    assert!(cases.len() > 5 * found.len());
 }

@@ -61,6 +61,16 @@ class Packer:
         return row
 
 
+class Random(random.Random):
+    """Random numbers with cheaper choices."""
+
+    def choice(self, options):
+        return options[int(self.random() * len(options))]
+
+    def randint(self, low, high):
+        return low + int(self.random() * (high - low + 1))
+
+
 def rows(tokenizer_path, seed, length):
     """Packed rows without end."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -71,7 +81,7 @@ def rows(tokenizer_path, seed, length):
 
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     header = tokenizer.encode("<|im_start|>assistant\n").ids
-    rng, packer = random.Random(seed), Packer(length)
+    rng, packer = Random(seed), Packer(length)
     while True:
         talks = [conversation(rng) for _ in range(256)]
         texts = ["".join(text for text, _ in segments(t.system, t.tools, t.messages)) for t in talks]
@@ -97,11 +107,30 @@ class Loader:
         if workers:
             context = multiprocessing.get_context("fork")
             self.queue = context.Queue(maxsize=workers * 4 + 64)
-            for worker in range(workers):
-                context.Process(target=work, args=(self.queue, tokenizer_path, seed * 1000 + worker, length, block), daemon=True).start()
+            self.processes = [context.Process(target=work, args=(self.queue, tokenizer_path, seed * 1000 + worker, length, block), daemon=True) for worker in range(workers)]
+            for process in self.processes:
+                process.start()
+            self.kept, self.random, self.again = [], random.Random(seed), 0
 
     def next(self):
         """One batch as (batch, 3, length)."""
         if self.rows is not None:
             return np.stack([next(self.rows) for _ in range(self.batch)])
-        return np.concatenate([self.queue.get() for _ in range(self.batch // self.block)])
+        return np.concatenate([self._block() for _ in range(self.batch // self.block)])
+
+    def _block(self):
+        """A fresh block; one seen before when the workers can't keep up."""
+        if len(self.kept) > 2000 and self.queue.empty():
+            self.again += 1
+            return self.random.choice(self.kept)
+        block = self.queue.get()
+        if len(self.kept) <= 6000:
+            self.kept.append(block)
+        else:
+            self.kept[self.random.randrange(len(self.kept))] = block
+        return block
+
+    def close(self):
+        """End the workers."""
+        for process in self.processes if self.rows is None else []:
+            process.terminate()

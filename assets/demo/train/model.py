@@ -12,7 +12,7 @@ from torch import nn
 class Config:
     """The fields of config.json that matter here."""
 
-    vocab_size: int = 3072
+    vocab_size: int = 2048
     hidden_size: int = 320
     num_hidden_layers: int = 8
     intermediate_size: int = 832

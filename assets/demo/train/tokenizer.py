@@ -56,7 +56,7 @@ def config(context):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parent)
-    parser.add_argument("--size", type=int, default=3072)
+    parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--conversations", type=int, default=60000)
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--seed", type=int, default=1)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import random
 import time
 from pathlib import Path
@@ -91,7 +90,9 @@ def train(args, model, device):
             mean = torch.stack(tail).mean().item()
             print(f"step {steps} {progress:.1%} loss {mean:.4f} tokens {seen / 1e6:.0f} M, {args.log_every * ids.numel() / (time.time() - last) / 1e6:.2f} M/s{' 4-bit' if quantized else ''}", flush=True)
             tail, last = [], time.time()
-    print(f"{steps} steps, {seen / 1e6:.0f} M tokens in {time.time() - begin:.0f} s", flush=True)
+    again = loader.again / max(1, steps * args.batch // loader.block) if fast else 0.0
+    print(f"{steps} steps, {seen / 1e6:.0f} M tokens in {time.time() - begin:.0f} s, {again:.1%} of the rows seen again", flush=True)
+    loader.close()
     return optimizer
 
 
@@ -103,7 +104,7 @@ def main():
     parser.add_argument("--steps", type=int, default=-1)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--length", type=int, default=1024)
-    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--workers", type=int, default=15)
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--other-rate", type=float, default=3e-3)
     parser.add_argument("--quantize-from", type=float, default=0.6)
@@ -138,7 +139,6 @@ def main():
     lines = (HERE / "questions.txt").read_text().splitlines()
     asked = [{"messages": [{"role": "user", "content": line}], "tools": []} for line in lines if line]
     print(questions_report(asked, answer_cases(model, tokenizer, asked), args.out / "answers.txt"), flush=True)
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,15 @@ OPEN = "[|||hey, |hi, |ok, |okay, |so |quick question: |please tell me, |tell me
 WHAT = "[what is|what's|whats|how much is|what does|compute|calculate|work out|solve|evaluate|give me|find|figure out|what do you get for|what do I get from|what would be|could you compute|can you work out|can you do|please calculate|please add up|I need|tell me]"
 TAIL = "[||||?|?|?| equal?| make?| come to?| =| = ?| please| for me| for me, please|, please| thanks|!| then?]"
 
+HAS = "[I have|I had|I own|I bought|I found|I see|{p} has|{p} had|{p} owns|{p} bought|{p} found|{p} collected|{p} made|we have|we had|there are|there were|my brother has|our school has|a farmer has|a shop has|she has|he had|they own|my uncle grows|the team has] {a} {things}"
+START = "[| in the morning| at first| on Friday| last week| at home| in a bag| in the kitchen| to begin with]"
+THEN = "[. Then| and then|. Later| and|, then|. After that|. In the evening|. The next day|, later|. Today] "
+GAINS = "[I get|I buy|I find|get|gets|buys|finds|someone brings|we add|she gets|he buys|a friend gives me|I win|I receive|I make|I pick up|wins|collects|makes|receives|catches|bakes|{q} adds|{q} gives me|{q} brings|they earn|are added|come|arrive]"
+LOSES = "[I lose|I sell|I give away|I eat|someone takes|lose|loses|sells|eats|gives away|we remove|she drops|he breaks|a friend borrows|I break|I hand out|I throw away|uses|spends|forgets|lends|{q} takes|{q} eats|{q} steals|they use up|are taken away|break|leave|disappear]"
+LATER = "[|| yesterday| today| after lunch| on the way| at the market]"
+COUNT = "[How many {things} are there|How many are there now|How many {things} is that|How many do I have|How many in total|How many {things} in all|How many altogether|How many now|What's the total|How many does that make|So how many {things}]?"
+REST = "[How many are left|How many {things} are left|How many remain|How many are there now|How many stay|How many do I have|How many does {p} have|How many {things} are still there|What is left|How many now|So how many {things}]?"
+
 PHRASES = {
     "arithmetic.add": [
         OPEN + WHAT + " {a} [+|+|plus|plus|added to|and] {b}" + TAIL,
@@ -25,7 +34,9 @@ PHRASES = {
         "[increase|raise] {a} by {b}[|.]",
         "start [with|at|from] {a} and [add|count up|go up] {b}[|.| - what is it?]",
         "[is it true that you can add? ||my homework says |the exercise is |help me with ]{a} + {b}[|?|.]",
-        "{b} more than {a} [is|makes] [what|how much]?",
+        "{b} more than {a} [is|makes] [what|how much]?", "[go|count|move|step] {b} [up|higher|further|forward] from {a}[.|, where do I land?|, what number is it?]",
+        "[put|join|bring] {a} and {b} together[.|, what's the sum?|: what comes out?]", "[the result|result|answer|the answer|outcome|the value] of {a} plus {b}[?| please|.]", "{a} and {b} [added|summed|added up|together|combined] [is|makes|are|give|equals][| what|?]",
+        "[I know that|they say|my friend says] {a} + {b} is [easy|simple|hard]. [What is it|So what is it|Tell me the result]?", "[on top of|besides|added to] {a} [comes|I put|we lay] {b}, [what is it now|the total is|that makes]?", "[suppose|say|imagine|let's say] I have {a} and [get|add|receive] {b}[ more|], [what do I have|how much is it|what's the total]?",
     ],
     "arithmetic.subtract": [
         OPEN + WHAT + " {a} [-|-|minus|minus|less|take away] {b}" + TAIL,
@@ -39,22 +50,26 @@ PHRASES = {
         "[decrease|reduce|lower] {a} by {b}[|.]",
         "start [with|at|from] {a} and [subtract|count down|go down] {b}[|.| - what is it?]",
         "[my homework says |the exercise is |help me with ]{a} - {b}[|?|.]",
-        "{b} less than {a} [is|makes] [what|how much]?",
+        "{b} less than {a} [is|makes] [what|how much]?", "[go|count|move|step] {b} [down|lower|back|backwards] from {a}[.|, where do I land?|, what number is it?]",
+        "how [much|many] [more|bigger|larger|higher] is {a} than {b}?", "[the result|result|answer|the answer|outcome|the value] of {a} minus {b}[?| please|.]", "{a} [reduced|lowered|diminished|shortened] by {b} [is|makes|gives][| what|?]", "what [remains|stays|is left] [of {a} after taking {b}|when {b} leave {a}|if {a} loses {b}]?",
+        "[I know that|they say|my friend says] {a} - {b} is [easy|simple|hard]. [What is it|So what is it|Tell me the result]?", "[suppose|say|imagine|let's say] I have {a} and [lose|spend|give away] {b}, [what do I have|how much is it|what's left|what remains]?", "what must I add to {b} to get {a}?", "[the gap|distance] between {b} and {a}[?| is what?]", "without {b}, {a} is [what|how much]?", "by what number [does {a} exceed {b}|is {b} smaller than {a}]?",
     ],
-    "arithmetic.gain": [
-        "[I have|there are|Tom has|she has|we have|my friend has] {a} {things} and [I get|I buy|I find|get|someone brings|we add] {b} more. How many [are there|are there now|is that|{things} is that|do we have|in total]?",
-        "[I have|I own|I see|I count] {a} {things}[. Then I|, then I| and then I] [get|buy|find|receive|win|pick up] {b} more. How many {things} [do I have|do I have now|is that|are there]?",
-        "a [box|bag|shelf|basket] has {a} {things}, [another|another one|a second one] has {b}. How many {things} [in total|are there|are there together|altogether]?",
-        "[there are|we see] {a} [red|old|big] {things} and {b} [blue|new|small] [ones|{things}]. How many [{things} |]in all?",
-        "{a} {things} plus {b} {things} [is|makes|gives] how many {things}?",
-    ],
-    "arithmetic.lose": [
-        "[I have|there are|Tom has|she has|we have|my friend has] {a} {things} and [I lose|I sell|I give away|someone takes|lose|we remove] {b}. How many [are left|are there now|{things} are left|remain|do we have]?",
-        "[I have|I own|I had|I count] {a} {things}[. Then I|, then I| and then I] [lose|sell|break|give away|drop|hand out] {b}[| of them]. How many {things} [do I have|do I have now|are left|are there|remain]?",
-        "a [box|bag|shelf|basket] has {a} {things}, [someone takes {b} out|{b} fall out|{b} are removed]. How many {things} [stay|are left|are there now]?",
-        "[out of|from] {a} {things}, {b} [are gone|are broken|go away|get lost]. How many [are left|remain|stay]?",
-        "{a} {things} minus {b} {things} [is|makes|gives] how many {things}?",
-    ],
+    "arithmetic.gain": [HAS + START + THEN + GAINS + " {b}[| more| more {things}| of them| {things}| other ones| new ones]" + LATER + "[. | - |; ]" + COUNT,
+        "[In|On|Under|Behind] the [table|shelf|box|bag|garden|shop|car|room] [there are|are|I see] {a} {things}[. |, ]" + THEN + GAINS + " {b}[| more| extra]. " + COUNT,
+        "a [box|bag|shelf|basket|truck|class] [has|holds|contains] {a} {things}[, another one| and a second one|, the other one|. Another] [has |holds |]{b}[| {things}]. " + COUNT,
+        "[there are|we see|I count] {a} [red|old|big|round] {things} and {b} [blue|new|small|square] [ones|{things}]. " + COUNT,
+        "[with|if I get|if I add|given|adding] {b} [more|extra|new|further|additional] {things} [to|on top of|besides|next to|and] [my|the|these] {a}[|, ]" + " [how many do I have|how many is that|how many are there|what do I have then]?",
+        "{p} [has|brings|found|made] {a} {things} and {q} [has|brings|found|made] {b}[| {things}]. [Together they have how many?|How many do they have together?|How many is that in all?|What is the total?|How many have they got between them?]",
+        "{p} [picked|sold|made|counted|got] {a} {things} [yesterday|on Sunday|last week|in May|at first] and {b} [today|the day after|this week|in June|later]. [What's the total|How many in total|How many altogether|How many is that|What is the sum]?",
+        "{a} {things} plus {b} {things} [is|makes|gives] how many {things}?"],
+    "arithmetic.lose": [HAS + START + THEN + LOSES + " {b}[| of them| {things}| of the {things}]" + LATER + "[. | - |; ]" + REST,
+        "[In|On|Under|Behind] the [table|shelf|box|bag|garden|shop|car|room] [there are|are|I see] {a} {things}[. |, ]" + THEN + LOSES + " {b}[| of them]. " + REST,
+        "a [box|bag|shelf|basket|truck|class] [has|holds|contains] {a} {things}, [someone takes {b} out|{b} fall out|{b} are removed|{b} go missing|but {b} are empty]. " + REST,
+        "[out of|from|of] {a} {things}, {b} [are gone|are broken|go away|get lost|are sold|were eaten]. " + REST,
+        "{p} [goes out|leaves home|starts|arrives|travels] with {a} {things} [and|but] [returns|comes back|ends up|gets home] [with {b} fewer|without {b} of them|missing {b}|having lost {b}]. " + REST,
+        "[if|when|suppose|say] {b} of [my|the|our|these] {a} {things} [are lost|get sold|disappear|are eaten|fall down|are old], [how many are left|how many remain|how many do I have then|what is left]?",
+        "[I need|we want|{p} wants] {a} {things} and [have|has|already have|got] {b}. How many [are missing|more|are still needed|do I still need]?",
+        "{a} {things} minus {b} {things} [is|makes|gives] how many {things}?"],
     "arithmetic.multiply": [
         "[|hey, |ok, ][what is|what's|how much is|calculate|compute] {a} [times|x|*|multiplied by] {b}[|?]",
         "{a} [times|x|*] {b}[|?| =]", "{a}*{b}", "[multiply|please multiply] {a} by {b}", "the product of {a} and {b}[|?]",
@@ -73,17 +88,19 @@ BEYOND = ["I only add, subtract and multiply small numbers, so I can't work that
           "That is too hard for me. I can add and subtract numbers up to 99."]
 
 
-def spell(value):
-    """A number up to 99 in words."""
+def spell(value, joint="-"):
+    """A number up to 100 in words."""
+    if value == 100:
+        return "a hundred"
     if value < 20:
         return ONES[value]
-    return TENS[value // 10] + (f"-{ONES[value % 10]}" if value % 10 else "")
+    return TENS[value // 10] + (f"{joint}{ONES[value % 10]}" if value % 10 else "")
 
 
 def operands(ctx, sign, positive=False):
     """Two numbers up to 99 from the right side of the split; `positive` keeps the difference above zero."""
     while True:
-        top = ctx.rng.choice([9, 20, 99, 99, 99])
+        top = ctx.rng.choice([9, 20, 99, 99, 100])
         a, b = ctx.rng.randint(0, top), ctx.rng.randint(0, 99 if ctx.chance(0.7) else top)
         if sign == "-" and b > a and (positive or ctx.chance(0.85)):
             a, b = b, a
@@ -93,13 +110,14 @@ def operands(ctx, sign, positive=False):
 
 def arithmetic(ctx):
     """One question with one operation."""
-    key = ctx.rng.choice(["arithmetic.add", "arithmetic.subtract"] * 4 + ["arithmetic.gain", "arithmetic.lose"])
+    key = ctx.rng.choice(["arithmetic.add", "arithmetic.subtract"] * 3 + ["arithmetic.gain", "arithmetic.lose"])
     sign = SIGNS[key]
     a, b = operands(ctx, sign, key == "arithmetic.lose")
-    things = plural(ctx.word(ITEMS))
+    things = plural(ctx.word(ITEMS, 0.3))
     result = a + b if sign == "+" else a - b
-    shown = (spell(a), spell(b)) if ctx.chance(0.2) else (a, b)
-    user = ctx.ask(key, a=shown[0], b=shown[1], things=things)
+    joint = ctx.rng.choice(["-", "-", " "])
+    shown = (ctx.value(spell(a, joint)), ctx.value(spell(b, joint))) if ctx.chance(0.25) else (a, b)
+    user = ctx.ask(key, a=shown[0], b=shown[1], things=things, p=ctx.person(), q=ctx.person())
     if key in ("arithmetic.gain", "arithmetic.lose"):
         reply = f"{a} {sign} {b} = {result}, so {result} {things}."
     else:

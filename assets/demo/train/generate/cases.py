@@ -7,7 +7,6 @@ from .context import Context
 from .conversation import BANK, SHORT, Conversation
 from .heldout import EVERYDAY, HELD_BANK
 from .recall import CORE
-from .tool_domains import DOMAINS
 
 SKILLS = ("arithmetic", "recall", "tools", "json", "system")
 EXTRAS = ("result", "restraint", "outside", "story")
@@ -36,7 +35,7 @@ def recall_case(ctx, plain):
 def tools_case(ctx, plain, last):
     """Some tools and a request; `last` is the `call`, the answer after its `result`, or a turn without need of them (`restraint`)."""
     talk = Conversation(ctx)
-    offered = tools.make_tools(ctx, domains=EVERYDAY if ctx.bank is HELD_BANK else DOMAINS)
+    offered = tools.make_tools(ctx, domains=EVERYDAY if ctx.bank is HELD_BANK else tools.DOMAINS)
     talk.tools = [tool[0] for tool in ctx.rng.sample(offered, len(offered))]
     if last == "restraint":
         turn = talk.add(arithmetic.arithmetic(ctx) if ctx.chance(0.5) else Conversation(plain).turn({"about": 1, "talk": 1}))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from . import words
 from .grammar import LITERAL, expand, parse, pieces
-from .noise import misspell
+from .noise import CLOSERS, misspell, scramble, wrap
 
 
 @dataclass
@@ -26,11 +26,13 @@ class Context:
 
     def __init__(self, rng, bank, held=False, noisy=True):
         self.rng, self.bank, self.held = rng, bank, held
+        self.strict = not noisy  # the evaluation asks exactly what the bank says
         draw = rng.random() if noisy else 1.0
         self.lower = draw < 0.22
         self.shout = 0.22 <= draw < 0.23
         self.typos = 0.04 if noisy and rng.random() < 0.15 else 0.0
         self.bare = noisy and rng.random() < 0.3
+        self.loose = noisy and rng.random() < 0.4
         self.used = set()
 
     def value(self, text):
@@ -43,14 +45,19 @@ class Context:
         `used` then names the slots that occur in it."""
         flat = pieces(parse(self.rng.choice(self.bank[key])), self.rng)
         self.used = {v for k, v in flat if k != LITERAL}
-        text = "".join(self._styled(v) if k == LITERAL else str(slots[v]) for k, v in flat)
-        if self.bare and text[-1] in ".!?":
+        self.scrambled = self.loose and self.rng.random() < 0.5
+        text = "".join(self._styled(v) if k == LITERAL else str(slots[v]) for k, v in flat) or "?"
+        if self.bare and text[-1] in ".!?" and len(text) > 1:
             text = text[:-1]
-        if self.lower or flat[0][0] != LITERAL or self.rng.random() < 0.1:
-            return text
-        return text[0].upper() + text[1:]
+        raw = self.lower or flat[0][0] != LITERAL
+        text = text if raw or self.rng.random() < 0.1 else text[0].upper() + text[1:]
+        if self.loose and self.rng.random() < 0.4 and key.split(".")[0] not in ("system", "tools", "talk") and (key.count(".") == 1 or key.endswith((".ask", ".tell"))) and (key == "extract.ask" or not key.startswith("extract")):
+            text = wrap(text, self.rng) if not raw else text + ", " + self.rng.choice(CLOSERS)
+        return text
 
     def _styled(self, literal):
+        if self.scrambled:
+            literal = scramble(literal, self.rng, lambda: words.made_up(self.rng, self.held, real=0.6))
         if self.typos:
             literal = misspell(literal, self.rng, self.typos)
         if self.bare:
@@ -70,8 +77,10 @@ class Context:
     def place(self):
         return self.value(words.place(self.rng, self.held))
 
-    def word(self, options):
-        return self.value(words.choose(self.rng, options, self.held))
+    def word(self, options, made_up=0.0):
+        """A word of a list, or with some chance a made-up one."""
+        word = words.made_up(self.rng, self.held) if self.chance(made_up) else words.choose(self.rng, options, self.held)
+        return self.value(word)
 
     def thing(self, options=words.ITEMS):
         return self.value(words.thing(self.rng, self.held, options))
@@ -80,7 +89,7 @@ class Context:
         return words.number(self.rng, self.held, low, high)
 
     def made_up(self):
-        return words.made_up(self.rng, self.held)
+        return self.value(words.made_up(self.rng, self.held))
 
 
 def chat(user, reply, **check):

@@ -9,6 +9,7 @@ for module in (about, arithmetic, extract, outside, recall, story, system, talk,
 
 # How often each skill is chosen for a turn.
 WEIGHTS = {"arithmetic": 18, "extra": 4, "tell": 12, "recall": 12, "extract": 17, "about": 13, "talk": 9, "outside": 13, "story": 5, "unclear": 2}
+BESIDE_TOOLS = {"arithmetic": 20, "extra": 3, "about": 30, "talk": 30, "outside": 5, "tell": 6, "recall": 6, "extract": 5}
 SHORT = {"arithmetic": 20, "extra": 5, "about": 30, "talk": 30, "outside": 12, "unclear": 2, "story": 1}
 
 
@@ -49,7 +50,7 @@ class Conversation:
         if self.name and ctx.chance(0.3):
             return self.identity()
         if skill == "tell":
-            return self.memory.tell(ctx)
+            return self.memory.both(ctx) if ctx.chance(0.08) else self.memory.tell(ctx)
         if skill == "recall":
             return self.memory.ask(ctx)
         if skill == "extract":
@@ -74,7 +75,7 @@ def tool_conversation(ctx):
             talk_.add(tools.tool_call(ctx, offered, ctx.rng.randrange(len(offered))))
             talk_.add(tools.tool_result(ctx))
         else:
-            talk_.add(talk_.turn(SHORT))
+            talk_.add(talk_.turn(BESIDE_TOOLS))
     return talk_
 
 
@@ -108,5 +109,5 @@ def conversation(rng):
     """A random conversation for training."""
     ctx = Context(rng, BANK)
     draw = rng.random()
-    make = tool_conversation if draw < 0.28 else recall_conversation if draw < 0.46 else chat_conversation
+    make = tool_conversation if draw < 0.32 else recall_conversation if draw < 0.48 else chat_conversation
     return make(ctx)

@@ -4,6 +4,8 @@ import json
 
 from . import words
 from .context import chat
+from .grammar import expand
+from .extract_clauses import AFTER, ASIDES, BEFORE, CLAUSES, FREE
 
 KEYS_SAID = "[with the keys|with keys|with the fields|using the keys|using keys|with the properties|and the keys|keys:|fields:|with these keys:|with exactly the keys|having the keys|that has the keys|with]"
 MAKE = "[turn|convert|change|transform|rewrite|put|make|parse|format|translate|bring]"
@@ -20,7 +22,14 @@ PHRASES = {"extract.ask": [
     "[Keys|Fields|JSON keys]: {keys}[. |\n| - ][Sentence|Text]: {text}",
     "[Please |Can you |Could you ||]" + "[read|take] [this|the sentence] and [give|return|write|output|make] [me |]a JSON object " + KEYS_SAID + " {keys}: {text}",
     "[As|In] JSON " + KEYS_SAID + " {keys}: {text}", "[Structure|Encode|Represent|Express|Describe|Store] [this|the sentence|this text] as JSON " + KEYS_SAID + " {keys}: {text}",
-    "[I have|Here is|This is] a [sentence|text|message]: {text} [Please |]" + "[turn|convert] it [into|to] JSON " + KEYS_SAID + " {keys}[.|]",
+    "[Look at|Consider|Take|Use|Analyse|Study|Go through|Scan|Process|Handle] [this|the following|the next line|the sentence below|the text][:| -] {text} [Then |]" + "[give|write|return|make|build|create|send|show][ me|] [a |]JSON [object |record |][of|with|for|containing|holding|including|listing] {keys}[.|]",
+    "[Your task|The task|Task|Job|Exercise][:| is] [JSON|a JSON object|json] [with|of|from|containing] {keys}[. |: |\n]" + "[The text|Text|Here it is|The sentence|Source|Data][:| is:] {text}",
+    "[Only|Just] [JSON|a JSON object|json][, please| please|, no other words|]: {keys}[.|;] {text}", "{text} [-|=>|->] [JSON|json][:| with] {keys}", "[JSON|json] ({keys}): {text}", "[JSON|json] {keys} [<-|from|for|of|out of] {text}",
+    "[Build|Form|Construct|Compose|Generate|Prepare|Assemble|Derive] [a |]JSON [object|record|] [out of|from|based on|using] {text} [The keys are|Keys:|It has the keys|It needs|It must have] {keys}[.|]",
+    "[Map|Translate|Transfer|Transcribe|Reduce|Pack|Boil down|Condense|Summarise|Sum up] [this|the text|the sentence|this line] [to|into|onto|as] [JSON|a JSON object] [({keys})|with {keys}|having {keys}|whose keys are {keys}|that has {keys}|made of {keys}]: {text}",
+    "[What|Which] JSON [object |][has|holds|gives|stores|contains] {keys} of [this|the sentence]: {text}", "[I'd like|I want|I need|Give me|Show me|Let me have|Send me|We need] {keys} [as|in|in the form of|formatted as] [JSON|a JSON object|json][. |: |, ]" + "[from|Text:|out of|here:|source:|taken from|] {text}",
+    "{text} [Please|Now|Next|Then|So][ |, ]" + "[list|give|write|show|put|return] {keys} [as|in|in a|as a] JSON [object|form|record|][.|]", "[Data|Record|Note|Line]: {text} [Desired|Wanted|Needed|Required] [keys|fields]: {keys}[.|]",
+    "[I have|Here is|This is|Here comes] a [sentence|text|message]: {text} [Please |]" + "[turn|convert] it [into|to] JSON " + KEYS_SAID + " {keys}[.|]",
 ]}
 # domain: ({field: (kind, key names)}, sentences)
 DOMAINS = {
@@ -50,6 +59,7 @@ DOMAINS = {
     "team": ({"team": ("person", "team club winner"), "other": ("person", "opponent rival loser"), "goals": ("count", "goals points score"), "city": ("city", "city place stadium")}, [
         "{team} beat {other} in {city} and scored {goals} [goals|points].", "In {city} {team} scored {goals} [points|goals] against {other}.", "{team} won against {other} with {goals} [points|goals].", "With {goals} [goals|points] {team} defeated {other} in {city}."]),
 }
+PLACES = "park school church museum theatre station square harbour hotel castle stadium barn".split()
 EVENTS = "meeting concert party lunch dinner workshop lecture class exam picnic wedding rehearsal interview market parade webinar training reading match tour".split()
 SKIES = "sunny cloudy rainy windy foggy snowy stormy clear dry icy".split()
 LEVELS = "low medium high urgent normal".split()
@@ -61,12 +71,12 @@ def value_of(ctx, kind):
     rng = ctx.rng
     lists = {"colour": words.COLOURS, "job": words.JOBS, "animal": words.ANIMALS, "food": words.FOODS, "hobby": words.HOBBIES}
     if kind in lists:
-        return ctx.word(lists[kind])
+        return ctx.word(lists[kind], 0.35)
     if kind == "person":
         return ctx.person() + (f" {words.syllables(rng).capitalize()}" if ctx.chance(0.15) and not ctx.lower else "")
-    makers = {"city": ctx.place, "age": lambda: ctx.number(1, 99), "count": lambda: ctx.number(2, 99), "item": lambda: ctx.word(words.ITEMS) if ctx.chance(0.8) else ctx.made_up(),
-              "year": lambda: rng.randint(1500, 2030), "event": lambda: ctx.value(rng.choice(EVENTS)), "day": lambda: ctx.value(rng.choice(words.DAYS)), "time": lambda: words.clock(rng, ctx.held),
-              "place": lambda: ctx.value(rng.choice(words.ROOMS + ["park", "school", "church", "museum", "theatre", "station"])), "sky": lambda: rng.choice(SKIES), "level": lambda: rng.choice(LEVELS),
+    makers = {"city": ctx.place, "age": lambda: ctx.number(1, 99), "count": lambda: ctx.number(2, 99), "item": lambda: ctx.word(words.ITEMS, 0.35),
+              "year": lambda: rng.randint(1500, 2030), "event": lambda: ctx.made_up() if ctx.chance(0.25) else ctx.value(rng.choice(EVENTS)), "day": lambda: ctx.value(rng.choice(words.DAYS)), "time": lambda: words.clock(rng, ctx.held),
+              "place": lambda: ctx.word(words.ROOMS + PLACES, 0.25), "sky": lambda: ctx.made_up() if ctx.chance(0.2) else rng.choice(SKIES), "level": lambda: rng.choice(LEVELS),
               "phone": lambda: f"{rng.randint(100, 999)}-{rng.randint(1000, 9999)}", "price": lambda: ctx.number(1, 500), "title": lambda: f"The {rng.choice(words.ADJECTIVES).capitalize()} {ctx.made_up().capitalize() if ctx.chance(0.4) else ctx.word(words.ITEMS).capitalize()}",
               "mail": lambda: f"{ctx.made_up()}@{words.syllables(rng)}.{rng.choice(['com', 'org', 'net', 'io'])}", "task": lambda: f"{rng.choice(VERBS)} the {ctx.word(words.ITEMS)}"}
     return makers[kind]()
@@ -82,11 +92,46 @@ def key_list(ctx, keys):
     return ", ".join(keys[:-1]) + (" and " if draw < 0.9 else ", and ") + keys[-1]
 
 
+def composed(ctx, domain):
+    """A template of a sentence put together from clauses."""
+    rng = ctx.rng
+    subject, said, following = CLAUSES[domain]
+    clauses = {field: rng.choice(options.split("|")) for field, options in said.items()}
+    fields = rng.sample(list(clauses), rng.randint(1, len(clauses)))
+    after = [field for field in following if field not in fields]
+    head = "{" + subject + "}" if domain != "event" else "[The|Our|A] {title}"
+    if after and ctx.chance(0.5):
+        follow = rng.choice(following[rng.choice(after)].split("|"))
+        head += follow + ("," if follow.startswith(",") and ctx.chance(0.5) else "")
+    parts = [clauses[field] for field in fields]
+    if ctx.chance(0.25):
+        parts.insert(rng.randrange(len(parts) + 1), rng.choice(ASIDES))
+    joined = parts[0] if len(parts) == 1 else rng.choice([", ", " and ", ", then "]).join(parts[:-1]) + rng.choice([" and ", ", and ", " but ", " and also "]) + parts[-1]
+    before = rng.choice(BEFORE)
+    return f"{before}{head} {joined}{rng.choice(AFTER)}".replace(" ,", ",") + rng.choice([".", ".", ".", "!", ""])
+
+
+def free(ctx):
+    """An object of made-up keys."""
+    rng = ctx.rng
+    keys = {ctx.made_up() for _ in range(rng.randint(2, 5))} if ctx.chance(0.5) else set(rng.sample("name city colour size owner price weight date model brand status type level code unit rate title author year team guest room floor seat gate track label shape taste sound speed height origin target winner leader member driver".split(), rng.randint(2, 5)))
+    values = {key: rng.choice([ctx.person, ctx.place, ctx.made_up, ctx.made_up, ctx.thing, lambda: ctx.number(0, 999)])() for key in sorted(keys)}
+    order = rng.sample(list(values), len(values))
+    text = rng.choice([", ", "; ", " and ", ", and "]).join(expand(rng.choice(FREE), rng, k=key, v=values[key]) for key in order) + rng.choice(["", "."])
+    wanted = rng.sample(list(values), rng.randint(1, len(values)))
+    result = {key: values[key] for key in wanted}
+    return chat(ctx.ask("extract.ask", keys=key_list(ctx, wanted), text=text), json.dumps(result, ensure_ascii=False), kind="json", value=result)
+
+
 def extract(ctx, domains=DOMAINS):
     """One sentence, some keys and the object."""
     fields, _ = domains[domain := ctx.rng.choice(list(domains))]
     values = {name: value_of(ctx, kind) for name, (kind, _) in fields.items()}
     plural = words.plural(values.get("item", "x"))
+    if not ctx.strict and ctx.chance(0.2):
+        return free(ctx)
+    if not ctx.strict and domain in CLAUSES and ctx.chance(0.55):
+        ctx.bank = ctx.bank | {f"extract.{domain}": [composed(ctx, domain)]}
     text = ctx.ask(f"extract.{domain}", **values, items=plural)
     if "items" in ctx.used:
         values["item"] = plural

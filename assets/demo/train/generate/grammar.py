@@ -6,7 +6,7 @@ from functools import lru_cache
 LITERAL, SLOT, CHOICE = 0, 1, 2
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=20000)
 def parse(text):
     """The template as a tuple of (kind, value) nodes."""
     nodes, end = _sequence(text, 0, top=True)

@@ -2,8 +2,8 @@
 
 from .conversation import BANK
 from .grammar import normal, pattern, skeletons
-from .tool_domains import DOMAINS
 from .tool_parts import ARGUMENTS, NOUNS, VERBS
+from .tools import DOMAINS
 
 PHRASES = {
     "arithmetic.add": ["I was wondering what {a} plus {b} might be.", "My calculator is broken, so: {a} + {b}?", "Would you kindly total {a} and {b}?", "Take {a}, put {b} on top of it, and report the outcome.", "{a} together with {b} gives?",

@@ -2,6 +2,7 @@
 
 from . import words
 from .context import chat
+from .recall_more import ANY_ASK, ANY_TELL, MORE
 
 TELL = "[|||hi, |hello, |by the way, |just so you know, |remember this: |please remember that |fun fact: |note that |fyi, |one thing: |hey, |so, |ok, |before I forget, |keep in mind that |let me tell you something: |you should know that ]"
 ASK = "[|||hey, |now |so |ok, |do you remember |can you tell me |tell me |quick question: |do you know |remind me, |and |I forgot: |test: |well, |please tell me ]"
@@ -60,6 +61,9 @@ FACTS = {
         TELL + "the [code word|password|secret word|passphrase|keyword] is {v}", "my [code word|secret word|password] is {v}", "[remember|keep|save|note] the [word|code word|secret word] {v}", "{v} is the [code word|secret word|password|magic word]", "remember this word: {v}"],
         [ASK + "what is the [code word|secret word|password|keyword]", ASK + "what's the [code word|secret word|password]", ASK + "what was the [word|code word|secret word|password|passphrase|magic word]", "which word should you remember", "[do you know|do you remember|tell me|remind me of] the [word|code word|secret word|password]", "what word did I [tell|give] you"]),
 }
+for kind, (tell, ask) in MORE.items():
+    FACTS[kind][1].extend(tell)
+    FACTS[kind][2].extend(ask)
 PAIRS = [("name", "city", ["I'm {a} from {b}", "my name is {a} and I live in {b}", "I am {a} and I come from {b}", "hi, {a} here, I live in {b}", "call me {a}, I'm from {b}"]),
          ("name", "colour", ["I'm {a} and I love the [colour|color] {b}", "my name is {a} and my [favourite|favorite] [colour|color] is {b}"]),
          ("name", "age", ["I'm {a} and I'm {b} years old", "my name is {a}, I am {b}", "{a}, {b} years old"]),
@@ -76,6 +80,8 @@ UNKNOWN = "You haven't told me your {what} yet."
 PHRASES = {f"recall.{kind}.tell": tell for kind, (_, tell, _) in FACTS.items()}
 PHRASES |= {f"recall.{kind}.ask": ask for kind, (_, _, ask) in FACTS.items()}
 PHRASES |= {f"recall.{a}+{b}.tell": tell for a, b, tell in PAIRS}
+PHRASES |= {"recall.any.tell": ANY_TELL, "recall.any.ask": ANY_ASK}
+PHRASES["recall.both"] = ["{s} {q}", "{s}. {q}", "{s}! {q}", "{s}, {q}"]
 PHRASES["recall.change"] = ["actually, {s}", "wait, I was wrong: {s}", "correction: {s}", "sorry, I meant {s}", "no, {s}", "things changed: {s}"]
 CORE = ["name", "city", "colour", "number"]
 
@@ -86,7 +92,7 @@ def value_of(ctx, kind):
         return ctx.person()
     lists = {"colour": words.COLOURS, "food": words.FOODS, "job": words.JOBS, "hobby": words.HOBBIES}
     if kind in lists:
-        return ctx.word(lists[kind]) if ctx.chance(0.8) else ctx.made_up()
+        return ctx.word(lists[kind], 0.35)
     if kind == "city":
         return ctx.place()
     if kind == "code":
@@ -108,7 +114,9 @@ class Memory:
             self.facts |= {first: a, second: b}
             user = self._punctuate(ctx, ctx.ask(f"recall.{first}+{second}.tell", a=a, b=b))
             return chat(user, f"Nice to meet you, {a}! I'll remember that." if first == "name" else f"{a} and {b}, got it. I'll remember that.")
-        kind = kind or ctx.rng.choice(list(FACTS) + CORE * 2)
+        if kind is None and ctx.chance(0.2):
+            return self.tell_any(ctx)
+        kind = kind or ctx.rng.choice(list(FACTS) + CORE * 3)
         value = value_of(ctx, kind)
         self.animal = getattr(self, "animal", None) or ctx.word(words.ANIMALS)
         user = ctx.ask(f"recall.{kind}.tell", v=value, animal=self.animal)
@@ -117,21 +125,42 @@ class Memory:
         self.facts[kind] = value
         return chat(self._punctuate(ctx, user), ctx.say(NOTED.get(kind, NOTED_ANY), v=value))
 
+    def tell_any(self, ctx):
+        """A turn in which the user states a fact about anything."""
+        what = ctx.value(words.choose(ctx.rng, words.ITEMS + words.ANIMALS, ctx.held)) if ctx.chance(0.5) else ctx.made_up()
+        value = ctx.rng.choice([ctx.person, ctx.place, ctx.made_up, ctx.made_up, lambda: ctx.number(1, 999)])()
+        self.facts[f"any {what}"] = value
+        return chat(self._punctuate(ctx, ctx.ask("recall.any.tell", a=what, v=value)), ctx.say(NOTED_ANY, v=value))
+
+    def both(self, ctx):
+        """A turn in which the user states a fact and asks for it at once."""
+        first = self.tell(ctx, ctx.rng.choice([kind for kind in FACTS]))
+        second = self.ask(ctx, list(self.facts)[-1] if ctx.chance(0.3) else next(k for k in FACTS if k in self.facts))
+        told, asked = first.messages[0]["content"].rstrip(".!"), second.messages[0]["content"]
+        return chat(ctx.ask("recall.both", s=told, q=asked), second.reply)
+
     def ask(self, ctx, kind=None):
         """A turn in which the user asks for a fact; mostly a known one."""
         known = list(self.facts)
         if kind is None and (not known or ctx.chance(0.12)):
             kind = ctx.rng.choice(list(FACTS))
         kind = kind or ctx.rng.choice(known)
+        if kind.startswith("any "):
+            what = kind[4:]
+            user = self._question(ctx, ctx.ask("recall.any.ask", a=what))
+            return chat(user, f"Your {what} is {self.facts[kind]}.", kind="contains", value=str(self.facts[kind]))
         animal = getattr(self, "animal", None) or ctx.word(words.ANIMALS)
         user = ctx.ask(f"recall.{kind}.ask", animal=animal)
-        user += "" if ctx.bare or user[-1] in "?.!" else "?"
+        user = self._question(ctx, user)
         if kind not in self.facts:
             what = f"{animal}'s name" if kind == "pet" else FACTS[kind][0]
             reply = f"You haven't told me the {what} yet." if kind == "code" else UNKNOWN.format(what=what)
             return chat(user, reply, kind="contains", value="haven't told me")
         value = self.facts[kind]
         return chat(user, ANSWER[kind].format(v=value, animal=animal), kind="contains", value=str(value))
+
+    def _question(self, ctx, user):
+        return user if ctx.bare or user[-1] in "?.!" else user + "?"
 
     def _punctuate(self, ctx, user):
         return user if ctx.bare or user[-1] in ".!?" else user + ctx.rng.choice([".", ".", "!", ""])

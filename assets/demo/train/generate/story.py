@@ -1,7 +1,10 @@
 """Short stories and verses about a given thing, put together from parts that fit each other."""
 
+import random
+
 from . import words
 from .context import chat
+from .grammar import expand
 
 ASK = "[|||hey, |please |can you |could you |I want you to |ok, |now |would you |hi, ]"
 KIND = "[story|short story|little story|tale|bedtime story|fairy tale|brief story|small story|nice story|funny story|short tale|quick story]"
@@ -59,9 +62,11 @@ def story(ctx):
         a = words.article(thing)
     else:
         user = ctx.ask("story.about", a=ctx.value(rng.choice([a, a, a, thing, f"the {thing}", words.plural(thing)])))
+    if ctx.chance(0.8):  # a thing tends to have its own story, so that greedy answers differ from thing to thing
+        rng = random.Random(thing.split()[-1])
     where, scene = rng.choice(PLACES)
     friend = words.article(f"{rng.choice(words.ADJECTIVES)} {rng.choice([x for x in words.ANIMALS if x not in thing])}")
     slots = dict(a=a, t=thing, where=where, where_up=where[0].upper() + where[1:], scene=scene, time=rng.choice(TIMES), goal=rng.choice(GOALS), mood=rng.choice(MOODS),
-                 flaw=rng.choice(FLAWS), weather=rng.choice(WEATHER), treasure=rng.choice(TREASURES), friend=friend, friend_up=friend[0].upper() + friend[1:], name=words.person(rng, ctx.held))
+                 flaw=rng.choice(FLAWS), weather=rng.choice(WEATHER), treasure=rng.choice(TREASURES), friend=friend, friend_up=friend[0].upper() + friend[1:], name=words.person(rng, False))
     lines = [rng.choice(OPENINGS), *rng.choice(WISHES), rng.choice(ENDINGS)]
-    return chat(user, " ".join(ctx.say([line], **slots) for line in lines), kind="story", value=thing)
+    return chat(user, " ".join(expand(line, rng, **slots) for line in lines), kind="story", value=thing)

@@ -3,6 +3,7 @@
 from . import words
 from .grammar import expand
 from .tool_domains import CURRENCIES, ERRANDS, MEETINGS, MODES, OPERATIONS
+from .tool_more import DOOR_ACTS
 
 # verb: (synonyms in tool names, ways to ask, each followed by the noun)
 VERBS = {
@@ -63,7 +64,7 @@ ARGUMENTS = {
     "text": ("text message body content note_text", "[The text|What to say|The content|Message text]", "string", "[saying|that says|with the text|with the message|with the words] {q}"),
     "title": ("title label subject heading caption", "[The title|A title|Label|Subject line]", "string", "[titled|with the title|called|labelled|named] {q}"),
     "query": ("query search_term keyword term topic q", "[What to search for|Search term|Topic|Keyword]", "string", "[about|on|matching|with the keyword|on the topic of] {q}"),
-    "id": ("id code reference ticket_id order_id key number_id ref", "[The id|Identifier|Reference code|The number]", "string", "[with id|with the code|with reference|number|with the id|id] {v}"),
+    "id": ("id code reference ticket_id order_id key number_id ref", "[The id|Identifier|Reference code|The number]", "string", "[with id|with the code|with reference|number|with the id|id|under code|reference|#|no.] {v}"),
     "state": ("enabled on active public urgent", "[Whether it is on|True or false|On or off]", "boolean", ""),
     "priority": ("priority importance urgency", "[low, normal or high|The priority|Urgency]", "string", "with {v} priority"),
 }
@@ -82,7 +83,7 @@ def value_of(ctx, kind):
     if kind in ("day", "size", "priority"):
         return ctx.value(rng.choice(simple[kind]))
     if kind in simple:
-        return ctx.word(simple[kind])
+        return ctx.word(simple[kind], 0.3)
     if kind == "time":
         return words.clock(rng, ctx.held)
     if kind == "state":
@@ -113,9 +114,13 @@ def everyday_value(ctx, kind):
         return f"{ctx.person().lower()}@{words.syllables(rng)}.{rng.choice(['com', 'org', 'net'])}"
     if kind == "song":
         return " ".join(ctx.value(ctx.made_up().capitalize() if ctx.chance(0.3) else ctx.word(words.ITEMS).capitalize()) for _ in range(rng.randint(1, 3)))
+    if kind in ("food", "job", "item"):
+        return ctx.word({"food": words.FOODS, "job": words.JOBS, "item": words.ITEMS}[kind], 0.35)
+    if kind == "symbol":
+        return ctx.made_up().upper()[:4] if ctx.chance(0.6) else ctx.person()
     if kind == "thing":
         return words.plural(ctx.word(words.ITEMS)) if ctx.chance(0.7) else ctx.made_up()
-    lists = {"onoff": ["on", "off"], "currency": CURRENCIES, "meeting": MEETINGS, "operation": OPERATIONS, "mode": MODES}
+    lists = {"onoff": ["on", "off"], "currency": CURRENCIES, "meeting": MEETINGS, "operation": OPERATIONS, "mode": MODES, "dooract": DOOR_ACTS}
     if kind in lists:
         return ctx.value(rng.choice(lists[kind]))
     if kind == "number":

@@ -5,14 +5,18 @@ import json
 from . import words
 from .context import Turn
 from .grammar import expand
-from .tool_domains import DOMAINS
+from .tool_domains import DOMAINS as EVERYDAY
+from .tool_more import BY_KEY, BY_NOUN, DOMAINS as MORE, FRAMES
 from .tool_parts import ARGUMENTS, BOOLEAN_SAID, NOUNS, VERBS, everyday_value, value_of
 
+DOMAINS = EVERYDAY | MORE
 PHRASES = {
     "tools.ask": ["[|||please |hey, |can you |could you |hi, |I want you to |would you |ok, |now |so, |quickly, ]{act}[||| please| for me|, thanks]", "[use|call|run] [the |]{tool} [tool |]and {act}", "[I need your help: |one more thing: |a favour: |next: |first, ]{act}"],
-    "tools.object": ["[the|a|the|my|] {noun}", "the {noun}", "{noun}"],
+    "tools.noun": BY_NOUN,
+    "tools.object": ["[the|a|the|my|this|some|one|another|] {noun}", "the {noun}", "{noun}"],
     "tools.named": ["[use|call|run|invoke|execute] [the tool |the function ||]{tool} with {list}", "{tool} with {list}[| please]", "[please |][run|call] {tool}, {list}"],
 }
+PHRASES["tools.ask"] += FRAMES
 PHRASES |= {f"tools.verb.{verb}": [said] for verb, (_, said) in VERBS.items()}
 PHRASES |= {f"tools.argument.{kind}": [said] for kind, (*_, said) in ARGUMENTS.items() if said}
 PHRASES |= {f"tools.domain.{domain}": asks for domain, (*_, asks) in DOMAINS.items()}
@@ -36,17 +40,18 @@ def style_name(rng, parts, style):
 
 
 def make_tool(ctx, style, named=False):
-    """A random tool: its definition, its verb and noun, and its arguments as (key, kind, required)."""
+    """A random tool: its definition, its verb (sometimes an odd one) and noun, and its arguments as (key, kind, required)."""
     rng = ctx.rng
     verb = rng.choice(list(VERBS))
     strange = named or ctx.chance(0.2)
+    odd = None if ctx.strict or not ctx.chance(0.2) else words.made_up(rng, ctx.held, real=0.5)
     noun = ctx.made_up() if strange else words.choose(rng, NOUNS, ctx.held)
-    synonym = rng.choice(ctx.bank.get(f"tools.names.{verb}", [VERBS[verb][0]])[0].split())
+    synonym = odd or rng.choice(ctx.bank.get(f"tools.names.{verb}", [VERBS[verb][0]])[0].split())
     order = [synonym, noun] if ctx.chance(0.8) else [noun, synonym]
     name = noun if ctx.chance(0.07) else style_name(rng, order, style)
     kinds = list(NEEDS.get(verb, [])) if ctx.chance(0.7) else []
     pool = [kind for kind in ARGUMENTS if kind not in kinds]
-    for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3]) if kinds else rng.choice([0, 1, 1, 1, 2, 2, 2, 3])):
+    for _ in range(rng.choice([0, 1, 1, 1, 2]) if kinds else rng.choice([0, 1, 1, 1, 2, 2, 2, 3])):
         kind = rng.choice([k for k in COMMON if k in pool] or pool) if ctx.chance(0.5) else rng.choice(pool)
         pool.remove(kind)
         kinds.append(kind)
@@ -57,7 +62,9 @@ def make_tool(ctx, style, named=False):
         names, description, schema, _ = ARGUMENTS[kind]
         names = ctx.bank.get(f"tools.names.{kind}", [names])[0]
         key = rng.choice(names.split())
-        if kind != "state" and ctx.chance(0.1):
+        if not ctx.strict and kind != "state" and ctx.chance(0.2):
+            key = rng.choice([ctx.made_up(), f"{ctx.made_up()}_{ctx.made_up()}", f"{key}_{ctx.made_up()}"])
+        elif kind != "state" and ctx.chance(0.1):
             key = f"{rng.choice(words.ADJECTIVES)}_{key}" if ctx.chance(0.5) else f"{noun.split('_')[0]}_{key}"
         if key in properties:
             continue
@@ -71,7 +78,7 @@ def make_tool(ctx, style, named=False):
     description = expand(rng.choice(DESCRIPTIONS), rng, v=rng.choice([verb, synonym.replace("_", " ")]), n=said)
     parameters = {"type": "object", "properties": properties, "required": [key for key, _, required in arguments if required]}
     function = {"name": name, "description": description[0].upper() + description[1:], "parameters": parameters}
-    return {"type": "function", "function": function}, verb, said, arguments
+    return {"type": "function", "function": function}, odd or verb, said, arguments
 
 
 def everyday_tool(ctx, domains):
@@ -114,13 +121,17 @@ def make_tools(ctx, count=None, named=False, domains=DOMAINS):
     return tools
 
 
-def mention(ctx, key, kind, value):
+def mention(ctx, key, kind, value, alone=False):
     """How the user words one argument."""
     if kind == "state":
         return expand(BOOLEAN_SAID[value], ctx.rng, name=key.replace("_", " "))
-    quoted = f'"{value}"' if ctx.chance(0.5) else value if ctx.chance(0.6) else f"'{value}'"
+    quoted = value if not isinstance(value, str) else f'"{value}"' if ctx.chance(0.5) else value if ctx.chance(0.6) else f"'{value}'"
+    if not ctx.strict and ctx.chance(0.15):
+        return expand(ctx.rng.choice(BY_KEY), ctx.rng, k=key.replace("_", " "), v=quoted if kind in ("text", "title", "query") else value)
+    if not ctx.strict and alone and ctx.chance(0.15):
+        return f"{ctx.made_up()} {quoted}" if ctx.chance(0.5) else str(quoted)
     text = ctx.ask(f"tools.argument.{kind}", v=value, q=quoted)
-    return text[0].lower() + text[1:]
+    return text[0].lower() + text[1:] if ctx.used and not text.startswith(str(value)) else text
 
 
 def request(ctx, tool):
@@ -132,11 +143,15 @@ def request(ctx, tool):
         pairs = [f"{key}{rng.choice([' ', ' = ', ': ', '='])}{json.dumps(v, ensure_ascii=False) if ctx.chance(0.5) or isinstance(v, bool) else v}" for key, (_, v) in given.items()]
         user = ctx.ask("tools.named", tool=name, list=rng.choice([", ", " and "]).join(pairs))
     else:
-        act, thing = ctx.ask(f"tools.verb.{verb}"), ctx.ask("tools.object", noun=noun)
-        spoken = [mention(ctx, key, kind, value) for key, (kind, value) in given.items()]
+        act = ctx.ask(f"tools.verb.{verb}") if verb in VERBS else verb
+        thing = ctx.ask("tools.object", noun=noun)
+        spoken = [mention(ctx, key, kind, value, len(given) == 1) for key, (kind, value) in given.items()]
         free = [i for i, (kind, _) in enumerate(given.values()) if kind in ("text", "title", "query")]
         rng.shuffle(spoken) if not free else spoken.sort(key=lambda said: any(q in said for q in "\"'") and rng.random() < 0.7)
         act = act[0].lower() + act[1:] if not act.startswith("I") else act
+        if not ctx.strict and ctx.chance(0.3):
+            user = ctx.ask("tools.noun", n=noun, m=" ".join(spoken))
+            return " ".join(user.replace(" ,", ",").split()), {key: value for key, (_, value) in given.items()}
         user = ctx.ask("tools.ask", act=" ".join([act, thing[0].lower() + thing[1:], *spoken]), tool=name)
     return user, {key: value for key, (_, value) in given.items()}
 

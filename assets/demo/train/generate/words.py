@@ -1,6 +1,8 @@
 """The words that fill templates, each on one side of a fixed split: training or held out."""
 
+import re
 import zlib
+from functools import lru_cache
 
 COLOURS = """red blue green yellow purple orange pink brown black white grey turquoise teal violet indigo gold silver
 maroon beige crimson lavender olive navy magenta cyan coral amber lilac mint peach scarlet burgundy cream khaki ivory
@@ -74,10 +76,28 @@ def choose(rng, words, held):
             return word
 
 
-def made_up(rng, held, low=2, high=3):
-    """A made-up word from the given side of the split."""
+@lru_cache(maxsize=None)
+def lexicon():
+    """Every plain word of the lists and the templates, so that copying is practised on all of them."""
+    from .conversation import BANK
+
+    text = " ".join(template for templates in BANK.values() for template in templates)
+    lists = [COLOURS, FOODS, JOBS, ANIMALS, ITEMS, ROOMS, DRINKS, HOBBIES, ADJECTIVES]
+    found = set(re.findall(r"[a-z]{4,}", re.sub(r"\{\w*\}", " ", text))) | {word for words in lists for word in words if word.isalpha()}
+    return sorted(found - set("what that this with your have from they them then when where which would could should please".split()))
+
+
+def splice(rng):
+    """The beginning of one word and the end of another."""
+    first, second = rng.choice(lexicon()), rng.choice(lexicon())
+    return first[: rng.randint(1, len(first) - 1)] + second[rng.randint(1, len(second) - 1) :]
+
+
+def made_up(rng, held, low=2, high=3, real=0.25):
+    """A made-up word, or with the chance `real` a word of the lexicon, from the given side of the split."""
     while True:
-        word = syllables(rng, low, high)
+        draw = rng.random()
+        word = rng.choice(lexicon()) if draw < real else splice(rng) if draw < 0.6 else syllables(rng, low, high)
         if 3 <= len(word) <= 12 and held_out(word) == held:
             return word
 
@@ -86,19 +106,19 @@ def person(rng, held):
     """A first name, made up two times in three."""
     if rng.random() < 0.35:
         return choose(rng, NAMES, held)
-    return made_up(rng, held, 1, 3).capitalize()
+    return made_up(rng, held, 1, 3, 0.05).capitalize()
 
 
 def place(rng, held):
     """A city, made up half of the time."""
     if rng.random() < 0.5:
         return choose(rng, CITIES, held)
-    return made_up(rng, held).capitalize()
+    return made_up(rng, held, 2, 3, 0.05).capitalize()
 
 
 def thing(rng, held, words=ITEMS):
     """A noun of a list, sometimes made up, sometimes with an adjective."""
-    word = choose(rng, words, held) if rng.random() < 0.75 else made_up(rng, held)
+    word = choose(rng, words, held) if rng.random() < 0.6 else made_up(rng, held)
     return f"{rng.choice(ADJECTIVES)} {word}" if rng.random() < 0.15 else word
 
 

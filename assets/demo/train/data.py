@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import queue
 import random
 
 import numpy as np
@@ -120,10 +121,11 @@ class Loader:
 
     def _block(self):
         """A fresh block; one seen before when the workers can't keep up."""
-        if len(self.kept) > 2000 and self.queue.empty():
+        try:
+            block = self.queue.get(timeout=0.02 if len(self.kept) > 2000 else 60)
+        except queue.Empty:
             self.again += 1
             return self.random.choice(self.kept)
-        block = self.queue.get()
         if len(self.kept) <= 6000:
             self.kept.append(block)
         else:

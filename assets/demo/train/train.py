@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from data import END, PAD, Loader
@@ -111,6 +112,7 @@ def main():
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--log-every", type=int, default=100)
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--keep-full", action="store_true", help="also write the weights in bfloat16")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.started = time.time()
@@ -128,6 +130,10 @@ def main():
     optimizer = train(args, model, device)
     save(optimizer.master, args.out / "model.safetensors")
     (args.out / "config.json").write_text(config_json(config, END, PAD, GROUP, BITS))
+    if args.keep_full:
+        names = sorted(optimizer.master)
+        for part, chosen in enumerate((names[::2], names[1::2])):
+            save_file({name: optimizer.master[name].bfloat16().cpu().contiguous() for name in chosen}, args.out / f"full-{part}.safetensors")
     cases = all_cases(args.cases)
     for name, quantized in (("4-bit", True), ("full precision", False)):
         optimizer.publish(quantized)

@@ -8,7 +8,7 @@ for module in (about, arithmetic, extract, outside, recall, story, system, talk,
     BANK |= module.PHRASES
 
 # How often each skill is chosen for a turn.
-WEIGHTS = {"arithmetic": 18, "extra": 4, "tell": 12, "recall": 12, "extract": 17, "about": 13, "talk": 9, "outside": 13, "story": 5, "unclear": 2}
+WEIGHTS = {"arithmetic": 15, "extra": 4, "tell": 12, "recall": 12, "extract": 28, "about": 13, "talk": 9, "outside": 13, "story": 5, "unclear": 2}
 BESIDE_TOOLS = {"arithmetic": 20, "extra": 3, "about": 30, "talk": 30, "outside": 5, "tell": 6, "recall": 6, "extract": 5}
 SHORT = {"arithmetic": 20, "extra": 5, "about": 30, "talk": 30, "outside": 12, "unclear": 2, "story": 1}
 
@@ -109,5 +109,5 @@ def conversation(rng):
     """A random conversation for training."""
     ctx = Context(rng, BANK)
     draw = rng.random()
-    make = tool_conversation if draw < 0.32 else recall_conversation if draw < 0.48 else chat_conversation
+    make = tool_conversation if draw < 0.36 else recall_conversation if draw < 0.5 else chat_conversation
     return make(ctx)

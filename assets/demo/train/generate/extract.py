@@ -5,6 +5,7 @@ import json
 from . import words
 from .context import chat
 from .grammar import expand
+from .extract_more import REQUESTS, SENTENCES
 from .extract_clauses import AFTER, ASIDES, BEFORE, CLAUSES, FREE
 
 KEYS_SAID = "[with the keys|with keys|with the fields|using the keys|using keys|with the properties|and the keys|keys:|fields:|with these keys:|with exactly the keys|having the keys|that has the keys|with]"
@@ -107,7 +108,7 @@ def composed(ctx, domain):
     if ctx.chance(0.25):
         parts.insert(rng.randrange(len(parts) + 1), rng.choice(ASIDES))
     joined = parts[0] if len(parts) == 1 else rng.choice([", ", " and ", ", then "]).join(parts[:-1]) + rng.choice([" and ", ", and ", " but ", " and also "]) + parts[-1]
-    before = rng.choice(BEFORE)
+    before = rng.choice(BEFORE) if ctx.chance(0.75) else f"{ctx.made_up().capitalize()}{rng.choice([', ', ': ', ' ', ' and so '])}"
     return f"{before}{head} {joined}{rng.choice(AFTER)}".replace(" ,", ",") + rng.choice([".", ".", ".", "!", ""])
 
 
@@ -130,7 +131,7 @@ def extract(ctx, domains=DOMAINS):
     plural = words.plural(values.get("item", "x"))
     if not ctx.strict and ctx.chance(0.2):
         return free(ctx)
-    if not ctx.strict and domain in CLAUSES and ctx.chance(0.55):
+    if not ctx.strict and domain in CLAUSES and ctx.chance(0.45):
         ctx.bank = ctx.bank | {f"extract.{domain}": [composed(ctx, domain)]}
     text = ctx.ask(f"extract.{domain}", **values, items=plural)
     if "items" in ctx.used:
@@ -153,4 +154,5 @@ def extract(ctx, domains=DOMAINS):
     return chat(user, json.dumps(result, ensure_ascii=False), kind="json", value=result)
 
 
-PHRASES |= {f"extract.{domain}": sentences for domain, (_, sentences) in DOMAINS.items()}
+PHRASES["extract.ask"] += REQUESTS
+PHRASES |= {f"extract.{domain}": sentences + SENTENCES[domain] for domain, (_, sentences) in DOMAINS.items()}

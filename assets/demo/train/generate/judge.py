@@ -45,5 +45,5 @@ def right(check, text):
     if kind == "capitals":
         return text == text.upper() and any(c.isalpha() for c in text + "X" * (check["inner"].get("kind") == "number")) and right(check["inner"], text)
     if kind == "story":
-        return len(text.split()) > 25 and check["value"].split()[-1][:4].lower() in text.lower()
+        return len(text.split()) > 25 and check["value"].split(" ")[-1][:4].lower() in text.lower()
     raise ValueError(kind)

@@ -50,7 +50,14 @@ QUESTIONS = [
     "[I want|I'd like|I need] to [learn|know|buy|understand|study|cook|visit] {topic}[.|]",
     "[I need|I want|give me] [advice|help|information|tips|instructions] [on|about|with|for] {topic}[.|]",
 ]
+QUESTIONS += [
+    O + "[what|who|why|how|when|where|which|whose] [is|was|does|did|can|has|will|are|do|would] [the |a |my |your |]{w} {w2}[ {w3}|] [of|in|with|for|about|on|to|and|after|before|near|like] {topic}" + E, O + "[what|who|why|how|when|where] [is|was|does|did|can|has|will] {topic} {w}[ {w2}|]" + E, O + "[which|what] {w} [is|was|has|does|did] {topic} {w2}" + E,
+    "[since when|until when|how often|how long|how come|what for|how well|in what way|from when on] [does|do|did|has|have|is|was|can] [{land}|{topic}|{person}|{animals}] [have|get|make|need|like|a|an|the|own|use] [a |the |]{w}" + E, "[name|tell me|list|give me|I need|what are] [the |all |some |three |five |][{w}s|kings|rivers|cities|planets|colours|books|songs|causes|effects|rules|parts] of [{land}|{topic}]" + E, "[my teacher|my boss|my friend|our homework|the exam|the quiz|my son|a colleague] [asks|asked us|wants to know|says I should find out|asked me] [about|who|what|why|how|to name|to explain|to describe|to list] {topic}[.|]",
+    "who [came|was|lived|died|ruled|won|went] [first|earlier|later|there|longer|again], {person} or [{person2}|{topic}]" + E, "[settle this|help us decide|I bet you don't know|riddle|trivia|quiz question|tell us]: [who|what|which|when] [is|was|has|did] [older|bigger|first|better|faster|the oldest], {topic} or {topic2}" + E, "[is it true|is it right|can it be|do you believe|do you think] that {topic} [is|was|has|will be] {w}" + E, "is {n} [a prime number|prime|even|odd|a square|a lucky number|a big number|divisible by {n2}]" + E, "is there [a|any|really a] {w}[ {w2}| in {land}| on {topic}|]" + E,
+    "[at|in|on|under|with|by|for|to|from] [what|which] {w} [is|was|does|do|did|has|can|will] {topic} {w2}" + E, "[did|does|is|was|has|will|could|can] {person} [ever |really |still |]{w}[ {w2}| {topic}|]" + E, "[I read|I heard|they say|I saw|I learned] [something |a lot |]about {topic}[, what do you know|, is it true|, tell me more|, can you explain|]" + E, "[what's|what is] your [opinion|view|idea|thought] [on|about|of] [{topic}|{person}|{land}]" + E, "[best|cheapest|fastest|biggest|nearest] {item} [for|in|of|under] [{city}|{n} dollars|{land}|{topic}]" + E,
+]
 TASKS = [
+    "[fix|debug|correct|run|check|improve|finish|read|complete|test|open] [this|it|that|the following][:| -] {w} {w2}[ {w3}|][.|]", "[count|count up|count down] [to|from] {n}[.|]", "[repeat|say|write|echo|type] [after me|this|the following|the words|it back][:| -] {w} {w2} {w3}[.|]", "[can|could|would] you [write|make|fix|debug|draw|build|cook|buy|send|book|open|paint|print|drive|call|clean|bring] [code|me a {item}|my {item}|a {item}|{topic}|the {item}|an email|a program|pictures]" + E, "[write|invent|list|name|rank|sort] [a |some |the |ten |]{w}s [of|for|about|from|with] {topic}[.|]", "{w} [my|the|a|this] {item}[ for me| please|.|]",
     "[translate|please translate|can you translate] [this|that|{phrase}|it][ for me|] [to|into] {language}[.|?|]",
     "[speak|answer|write|talk] [in |]{language}[.|| please]",
     "[write|make|draft|create|compose|prepare] [me |][an email|a letter|an essay|a report|code|a program|a Python script|a function|a cover letter|a speech|a song|a recipe|a CV|a business plan|an article|a contract|a website|a haiku in {language}|a to-do list|a workout plan|a menu|a regex|a poem in {language}][| about {topic}| for {topic}][.|| please]",
@@ -90,7 +97,9 @@ def outside(ctx):
     """A question that the model has no answer to."""
     rng, held = ctx.rng, ctx.held
     person = rng.choice(PEOPLE) if ctx.chance(0.7) else f"{words.person(rng, held)} {words.syllables(rng).capitalize()}"
-    slots = dict(topic=topic(ctx), topic2=topic(ctx), person=ctx.value(person), land=ctx.value(rng.choice(LANDS) if ctx.chance(0.85) else words.syllables(rng).capitalize()),
+    w, w2, w3 = (words.made_up(rng, held, real=0.8) for _ in range(3))
+    person2 = rng.choice(PEOPLE)
+    slots = dict(w=w, w2=w2, w3=w3, person2=ctx.value(person2), topic=topic(ctx), topic2=topic(ctx), person=ctx.value(person), land=ctx.value(rng.choice(LANDS) if ctx.chance(0.85) else words.syllables(rng).capitalize()),
                  city=ctx.place(), city2=ctx.place(), animals=words.plural(words.choose(rng, words.ANIMALS, held)), animal=words.article(words.choose(rng, words.ANIMALS, held)),
                  item=words.choose(rng, words.ITEMS, held), food=words.choose(rng, words.FOODS, held), phrase=rng.choice(PHRASES_TO_TRANSLATE),
                  language=ctx.value(words.choose(rng, words.LANGUAGES, held)), n=rng.randint(2, 999), n2=rng.randint(2, 999), year=rng.randint(1000, 2030))

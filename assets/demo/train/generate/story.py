@@ -57,7 +57,8 @@ def story(ctx):
         if thing not in user:
             a = words.article(rng.choice(["star", "bird", "flower"]))
         return chat(user, ctx.say(VERSES, a=a, a_up=a[0].upper() + a[1:]))
-    if ctx.chance(0.12):
+    wanted = not ctx.chance(0.12)
+    if not wanted:
         user, thing = ctx.ask("story.any"), rng.choice(words.ANIMALS)
         a = words.article(thing)
     else:
@@ -69,4 +70,4 @@ def story(ctx):
     slots = dict(a=a, t=thing, where=where, where_up=where[0].upper() + where[1:], scene=scene, time=rng.choice(TIMES), goal=rng.choice(GOALS), mood=rng.choice(MOODS),
                  flaw=rng.choice(FLAWS), weather=rng.choice(WEATHER), treasure=rng.choice(TREASURES), friend=friend, friend_up=friend[0].upper() + friend[1:], name=words.person(rng, False))
     lines = [rng.choice(OPENINGS), *rng.choice(WISHES), rng.choice(ENDINGS)]
-    return chat(user, " ".join(expand(line, rng, **slots) for line in lines), kind="story", value=thing)
+    return chat(user, " ".join(expand(line, rng, **slots) for line in lines), kind="story", value=thing if wanted else "")

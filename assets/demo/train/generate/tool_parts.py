@@ -45,28 +45,29 @@ shopping_list wishlist cart checkout refund return subscription contract policy 
 
 # kind: (argument names, description, type, ways to mention it)
 ARGUMENTS = {
-    "city": ("city location place town city_name where area site", "[The city|Name of the city|City name|Where|The place|Location]", "string", "[in|at|near|around|close to] {v}"),
-    "origin": ("origin from source departure start start_city from_city", "[Where it starts|Departure city|The origin|From where]", "string", "[from|starting in|leaving from|starting from] {v}"),
-    "destination": ("destination to target arrival end_city to_city goal", "[Where it goes|Destination city|The destination|Where to]", "string", "[to|going to|towards|heading to] {v}"),
-    "person": ("name person user recipient contact customer who owner member employee client username guest", "[The name|Name of the person|A person|Who it is for|The user]", "string", "[for|for my friend|for user|for the customer|on behalf of|under the name|with the name|in the name of] {v}"),
-    "to_person": ("recipient to receiver addressee contact send_to", "[Who gets it|The recipient|Name of the recipient|Addressee]", "string", "to [|my friend |my colleague ]{v}"),
-    "day": ("day date weekday when due_day", "[The day|Day of the week|The date|When|Which day]", "string", "[on|for|this|next] {v}"),
-    "time": ("time at hour start_time clock_time when_time", "[The time|Time of day|When|The hour]", "string", "[at|for|around|by] {v}"),
-    "count": ("count quantity number amount n total how_many num", "[How many|The number|Quantity|Amount]", "integer", "[with a count of|with a quantity of|with a total of|with amount|with quantity|with count] {v}"),
-    "people": ("people guests persons party_size passengers seats num_guests", "[How many people|Number of guests|Number of persons]", "integer", "for {v} [people|persons|guests|passengers]"),
-    "minutes": ("minutes duration length duration_minutes mins", "[Duration in minutes|How long, in minutes|Minutes]", "integer", "[for|of|lasting|that takes] {v} [minutes|min|mins]"),
-    "level": ("level value percent setting strength intensity", "[The level|A value from 0 to 100|Percentage|New value]", "integer", "[to|at|to level|to a value of] {v}[| percent]"),
-    "price": ("price max_price budget limit cost max_cost", "[Highest price|Price limit|Budget|The price]", "integer", "[for|under|below|for at most|up to|for less than] {v} [dollars|euros|bucks]"),
-    "colour": ("color colour shade tint", "[The colour|Colour name|Which colour|A color]", "string", "in {v}"),
-    "room": ("room area_name space room_name zone", "[The room|Which room|Name of the room]", "string", "in the {v}"),
-    "language": ("language lang target_language to_language", "[The language|Language name|Target language]", "string", "[in|into] {v}"),
-    "size": ("size format dimension", "[The size|small, medium or large|Size]", "string", "in [size |]{v}"),
-    "text": ("text message body content note_text", "[The text|What to say|The content|Message text]", "string", "[saying|that says|with the text|with the message|with the words] {q}"),
-    "title": ("title label subject heading caption", "[The title|A title|Label|Subject line]", "string", "[titled|with the title|called|labelled|named] {q}"),
-    "query": ("query search_term keyword term topic q", "[What to search for|Search term|Topic|Keyword]", "string", "[about|on|matching|with the keyword|on the topic of] {q}"),
+    "city": ("city location place town city_name where area site", "[The city|Name of the city|City name|Where|The place|Location]", "string", "[in|at|near|around|close to|here in|outside|across|not far from] {v}"),
+    "origin": ("origin from source departure start start_city from_city", "[Where it starts|Departure city|The origin|From where]", "string", "[from|starting in|leaving from|starting from|departing from|that begins in|away from|coming from] {v}"),
+    "destination": ("destination to target arrival end_city to_city goal", "[Where it goes|Destination city|The destination|Where to]", "string", "[to|going to|towards|heading to|all the way to|that ends in|into|until|arriving in] {v}"),
+    "person": ("name person user recipient contact customer who owner member employee client username guest", "[The name|Name of the person|A person|Who it is for|The user]", "string", "[for|for my friend|for user|for the customer|on behalf of|under the name|with the name|in the name of|intended for|as a favour to|because of|thinking of|for dear] {v}"),
+    "to_person": ("recipient to receiver addressee contact send_to", "[Who gets it|The recipient|Name of the recipient|Addressee]", "string", "[to |to my friend |to my colleague |going to |for the attention of |directed to |aimed at |so that it reaches ]{v}"),
+    "day": ("day date weekday when due_day", "[The day|Day of the week|The date|When|Which day]", "string", "[on|for|this|next|every|when it is|by|until|starting|that is, on] {v}"),
+    "time": ("time at hour start_time clock_time when_time", "[The time|Time of day|When|The hour]", "string", "[at|for|around|by|starting at|from|precisely at|no later than] {v}"),
+    "count": ("count quantity number amount n total how_many num", "[How many|The number|Quantity|Amount]", "integer", "[with a count of|with a quantity of|with a total of|with amount|with quantity|with count|exactly|all of|a total of|no fewer than|the amount being] {v}[| of them| pieces| in total]"),
+    "people": ("people guests persons party_size passengers seats num_guests", "[How many people|Number of guests|Number of persons]", "integer", "[for|with|seating|enough for|big enough for|fitting|serving] {v} [people|persons|guests|passengers]"),
+    "minutes": ("minutes duration length duration_minutes mins", "[Duration in minutes|How long, in minutes|Minutes]", "integer", "[for|of|lasting|that takes|that lasts|during|within|over|for about] {v} [minutes|min|mins]"),
+    "level": ("level value percent setting strength intensity", "[The level|A value from 0 to 100|Percentage|New value]", "integer", "[to|at|to level|to a value of|down to|until it reaches|as high as|on level] {v}[| percent]"),
+    "price": ("price max_price budget limit cost max_cost", "[Highest price|Price limit|Budget|The price]", "integer", "[for|under|below|for at most|up to|for less than|not above|costing|at|worth|at most] {v} [dollars|euros|bucks]"),
+    "colour": ("color colour shade tint", "[The colour|Colour name|Which colour|A color]", "string", "[in|in colour|painted|that is|which is|dyed|with colour|all in] {v}"),
+    "room": ("room area_name space room_name zone", "[The room|Which room|Name of the room]", "string", "[in|for|of|at|near|within|around] the {v}"),
+    "language": ("language lang target_language to_language", "[The language|Language name|Target language]", "string", "[in|into|to|spoken in|written in|with the language|using] {v}"),
+    "size": ("size format dimension", "[The size|small, medium or large|Size]", "string", "[in|in size|with size|that is|the size being|sized] {v}"),
+    "text": ("text message body content note_text", "[The text|What to say|The content|Message text]", "string", "[saying|that says|with the text|with the message|with the words|which says|and write|containing|with the content|stating|telling] {q}"),
+    "title": ("title label subject heading caption", "[The title|A title|Label|Subject line]", "string", "[titled|with the title|called|labelled|named|with the title|with the heading|by the title of|headed|that goes by] {q}"),
+    "query": ("query search_term keyword term topic q", "[What to search for|Search term|Topic|Keyword]", "string", "[about|on|matching|with the keyword|on the topic of|regarding|related to|in connection with|that mentions|having to do with] {q}"),
+    "event": ("event purpose reason activity", "[The event|Occasion|What it is for|Purpose]", "string", "[to the|for the|at the|because of the|during the|at my|for my|to my|after the|before the|on the occasion of the] {v}"),
     "id": ("id code reference ticket_id order_id key number_id ref", "[The id|Identifier|Reference code|The number]", "string", "[with id|with the code|with reference|number|with the id|id|under code|reference|#|no.] {v}"),
     "state": ("enabled on active public urgent", "[Whether it is on|True or false|On or off]", "boolean", ""),
-    "priority": ("priority importance urgency", "[low, normal or high|The priority|Urgency]", "string", "with {v} priority"),
+    "priority": ("priority importance urgency", "[low, normal or high|The priority|Urgency]", "string", "[with|at|of|given|having] {v} [priority|importance|urgency]"),
 }
 BOOLEAN_SAID = {True: "[and make it {name}|with {name} on|with {name} set to true|, {name} true]", False: "[and make it not {name}|with {name} off|with {name} set to false|, {name} false]"}
 TEXTS = """see you soon|happy birthday|the train is late|call me back|dinner is ready|I am on my way|good luck|the door is open|buy more milk|see you at noon|thank you for the gift|we won the game|please water the plants|the meeting moved|don't forget the keys|welcome home|come down|all is well|I miss you|bring an umbrella|the cake is in the oven|lunch is at one|we are out of paper|the parcel has arrived|let's start|it is raining here|the car is ready|check your mail|stay safe|the test passed""".split("|")
@@ -84,6 +85,8 @@ def value_of(ctx, kind):
         return ctx.value(rng.choice(simple[kind]))
     if kind in simple:
         return ctx.word(simple[kind], 0.3)
+    if kind == "event":
+        return ctx.made_up() if ctx.chance(0.4) else ctx.value(rng.choice(MEETINGS))
     if kind == "time":
         return words.clock(rng, ctx.held)
     if kind == "state":

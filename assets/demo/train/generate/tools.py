@@ -6,7 +6,7 @@ from . import words
 from .context import Turn
 from .grammar import expand
 from .tool_domains import DOMAINS as EVERYDAY
-from .tool_more import BY_KEY, BY_NOUN, DOMAINS as MORE, FRAMES
+from .tool_more import BESIDE, BY_KEY, BY_NOUN, DOMAINS as MORE, FRAMES
 from .tool_parts import ARGUMENTS, BOOLEAN_SAID, NOUNS, VERBS, everyday_value, value_of
 
 DOMAINS = EVERYDAY | MORE
@@ -23,6 +23,8 @@ PHRASES |= {f"tools.domain.{domain}": asks for domain, (*_, asks) in DOMAINS.ite
 INTEGERS = ("minutes", "number", "degrees", "count", "people", "level", "price")
 DESCRIPTIONS = ["[{v} the {n}|{v} a {n}|{v} {n}][.|]", "[Can|Used to|Lets you] {v} the {n}.", "{n}: {v}[.|]", "[This tool will|Will] {v} the {n}.", "{v} the user's {n}."]
 NEEDS = {"send": ["to_person", "text"], "convert": ["count"], "call": ["person"], "assign": ["to_person"]}
+# Kinds whose values look alike; one such argument alone needs no telling words.
+CLASS = {kind: "name" for kind in ("city", "origin", "destination", "person", "to_person")} | {kind: "number" for kind in ("count", "people", "level", "id")} | {kind: "word" for kind in ("colour", "room", "size", "language", "event", "priority", "text", "title", "query")}
 CHOICES = {"size": words.SIZES, "priority": ["low", "normal", "high"]}
 COMMON = ["city", "person", "day", "time", "count", "level", "text", "title", "query"]
 OUTCOMES = {"temperature": lambda r: r.randint(-20, 40), "status": lambda r: r.choice(["done", "open", "ready", "pending", "active", "closed"]), "price": lambda r: r.randint(1, 999), "sky": lambda r: r.choice(["sunny", "cloudy", "rain", "snow", "fog"]),
@@ -129,9 +131,20 @@ def mention(ctx, key, kind, value, alone=False):
     if not ctx.strict and ctx.chance(0.15):
         return expand(ctx.rng.choice(BY_KEY), ctx.rng, k=key.replace("_", " "), v=quoted if kind in ("text", "title", "query") else value)
     if not ctx.strict and alone and ctx.chance(0.15):
-        return f"{ctx.made_up()} {quoted}" if ctx.chance(0.5) else str(quoted)
+        filler = " ".join(ctx.made_up() for _ in range(ctx.rng.choice([0, 1, 1, 2, 3])))
+        return f"{filler} {quoted}".strip()
     text = ctx.ask(f"tools.argument.{kind}", v=value, q=quoted)
     return text[0].lower() + text[1:] if ctx.used and not text.startswith(str(value)) else text
+
+
+def beside(ctx, left, thing, noun):
+    """Move one argument out of `left` and next to the thing, if one fits there."""
+    for key, (kind, value) in left.items():
+        if kind in BESIDE:
+            del left[key]
+            said = expand(ctx.rng.choice(BESIDE[kind]), ctx.rng, n=noun, v=value, q=f'"{value}"')
+            return said, said
+    return thing, noun
 
 
 def request(ctx, tool):
@@ -145,14 +158,18 @@ def request(ctx, tool):
     else:
         act = ctx.ask(f"tools.verb.{verb}") if verb in VERBS else verb
         thing = ctx.ask("tools.object", noun=noun)
-        spoken = [mention(ctx, key, kind, value, len(given) == 1) for key, (kind, value) in given.items()]
-        free = [i for i, (kind, _) in enumerate(given.values()) if kind in ("text", "title", "query")]
+        classes = [CLASS.get(kind, kind) for kind, _ in given.values()]
+        left = dict(given)
+        if not ctx.strict and ctx.chance(0.25):
+            thing, noun = beside(ctx, left, thing, noun)
+        spoken = [mention(ctx, key, kind, value, classes.count(CLASS.get(kind, kind)) == 1) for key, (kind, value) in left.items()]
+        free = [i for i, (kind, _) in enumerate(left.values()) if kind in ("text", "title", "query")]
         rng.shuffle(spoken) if not free else spoken.sort(key=lambda said: any(q in said for q in "\"'") and rng.random() < 0.7)
         act = act[0].lower() + act[1:] if not act.startswith("I") else act
         if not ctx.strict and ctx.chance(0.3):
             user = ctx.ask("tools.noun", n=noun, m=" ".join(spoken))
             return " ".join(user.replace(" ,", ",").split()), {key: value for key, (_, value) in given.items()}
-        user = ctx.ask("tools.ask", act=" ".join([act, thing[0].lower() + thing[1:], *spoken]), tool=name)
+        user = ctx.ask("tools.ask", act=" ".join([act, thing if left != given else thing[0].lower() + thing[1:], *spoken]), tool=name)
     return user, {key: value for key, (_, value) in given.items()}
 
 

@@ -122,7 +122,7 @@ class Loader:
     def _block(self):
         """A fresh block; one seen before when the workers can't keep up."""
         try:
-            block = self.queue.get(timeout=0.02 if len(self.kept) > 2000 else 60)
+            block = self.queue.get(timeout=0.003 if len(self.kept) > 2000 else 60)
         except queue.Empty:
             self.again += 1
             return self.random.choice(self.kept)

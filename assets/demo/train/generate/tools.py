@@ -21,7 +21,7 @@ PHRASES |= {f"tools.verb.{verb}": [said] for verb, (_, said) in VERBS.items()}
 PHRASES |= {f"tools.argument.{kind}": [said] for kind, (*_, said) in ARGUMENTS.items() if said}
 PHRASES |= {f"tools.domain.{domain}": asks for domain, (*_, asks) in DOMAINS.items()}
 INTEGERS = ("minutes", "number", "degrees", "count", "people", "level", "price")
-DESCRIPTIONS = ["[{v} the {n}|{v} a {n}|{v} {n}][.|]", "[Can|Used to|Lets you] {v} the {n}.", "{n}: {v}[.|]", "[This tool will|Will] {v} the {n}.", "{v} the user's {n}."]
+DESCRIPTIONS = ["[{v} the {n}|{v} a {n}|{v} {n}][.|]", "[Can|Used to|Lets you] {v} the {n}.", "{n}: {v}[.|]", "[This tool will|Will] {v} the {n}.", "{v} the user's {n}.", "[State|Times|Level|Phase|Status|List|Price|Details|Position|Result|Plan] of [the|a|my] {n}[| at a place| on a day| for someone].", "[Everything|All|Facts] about [the|a] {n}.", "{n} [and more|service|helper|control|for you|in one step][.|]", "[Give|Send|Make|Do|Have|Move|Bring|Start] [a |the |some |]{n}[| to a place| for someone| in a room].", "[High and low|Old and new|Small and big|Open and closed] {n}[| at a place| on a day]."]
 NEEDS = {"send": ["to_person", "text"], "convert": ["count"], "call": ["person"], "assign": ["to_person"]}
 # Kinds whose values look alike; one such argument alone needs no telling words.
 CLASS = {kind: "name" for kind in ("city", "origin", "destination", "person", "to_person")} | {kind: "number" for kind in ("count", "people", "level", "id")} | {kind: "word" for kind in ("colour", "room", "size", "language", "event", "priority", "text", "title", "query")}
@@ -50,6 +50,8 @@ def make_tool(ctx, style, named=False):
     noun = ctx.made_up() if strange else words.choose(rng, NOUNS, ctx.held)
     synonym = odd or rng.choice(ctx.bank.get(f"tools.names.{verb}", [VERBS[verb][0]])[0].split())
     order = [synonym, noun] if ctx.chance(0.8) else [noun, synonym]
+    if not ctx.strict and ctx.chance(0.12):  # only the description tells what it is for
+        order = [ctx.made_up() for _ in range(rng.randint(1, 3))]
     name = noun if ctx.chance(0.07) else style_name(rng, order, style)
     kinds = list(NEEDS.get(verb, [])) if ctx.chance(0.7) else []
     pool = [kind for kind in ARGUMENTS if kind not in kinds]
@@ -64,7 +66,7 @@ def make_tool(ctx, style, named=False):
         names, description, schema, _ = ARGUMENTS[kind]
         names = ctx.bank.get(f"tools.names.{kind}", [names])[0]
         key = rng.choice(names.split())
-        if not ctx.strict and kind != "state" and ctx.chance(0.2):
+        if not ctx.strict and kind != "state" and ctx.chance(0.3):
             key = rng.choice([ctx.made_up(), f"{ctx.made_up()}_{ctx.made_up()}", f"{key}_{ctx.made_up()}"])
         elif kind != "state" and ctx.chance(0.1):
             key = f"{rng.choice(words.ADJECTIVES)}_{key}" if ctx.chance(0.5) else f"{noun.split('_')[0]}_{key}"
@@ -142,7 +144,7 @@ def beside(ctx, left, thing, noun):
     for key, (kind, value) in left.items():
         if kind in BESIDE:
             del left[key]
-            said = expand(ctx.rng.choice(BESIDE[kind]), ctx.rng, n=noun, v=value, q=f'"{value}"')
+            said = expand(ctx.rng.choice(BESIDE[kind]), ctx.rng, n=noun, v=value, q=f'"{value}"', w=ctx.made_up())
             return said, said
     return thing, noun
 

@@ -113,7 +113,11 @@ def place(rng, held):
     """A city, made up half of the time."""
     if rng.random() < 0.5:
         return choose(rng, CITIES, held)
-    return made_up(rng, held, 2, 3, 0.05).capitalize()
+    first = made_up(rng, held, 2, 3, 0.05).capitalize()
+    if rng.random() < 0.2:
+        second = made_up(rng, held, 1, 2, 0.05).capitalize()
+        return rng.choice([f"{first} {second}", f"{first} de {second}", f"San {first}", f"Port {first}", f"{first} del {second}", f"{first} upon {second}", f"Saint {first}", f"{first} City"])
+    return first
 
 
 def thing(rng, held, words=ITEMS):

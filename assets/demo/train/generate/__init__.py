@@ -1,0 +1,1 @@
+"""The training data's generator: conversations written by grammars, split by skill."""

@@ -13,17 +13,16 @@ const DEMO: &str = "demo";
 /// How many of a folder's names a message spells out.
 const SPELLED_OUT: usize = 8;
 
-/// Finds a model: the path of a folder that holds a `config.json`.
+/// Finds a model: the path of a folder that holds a `config.json`, or `demo`.
 ///
-/// The other sources of the design (`demo`, a `.gguf` file, `org/name` of the hub) are told apart and refused by name.
+/// The other sources of the design (a `.gguf` file, `org/name` of the hub) are told apart and refused by name.
 pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     if source.is_empty() || source.contains('\0') {
         return Err(Error::invalid(format!("{source:?} is not the name of a model"))
             .with_hint("name the folder that holds the model's config.json"));
     }
     if source == DEMO {
-        return Err(Error::unsupported("demo: this build embeds no model yet")
-            .with_hint("name the folder that holds a model's config.json; a folder called demo is ./demo"));
+        return demo();
     }
     let path = Path::new(source);
     match fs::metadata(path) {
@@ -32,6 +31,31 @@ pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing(source, path)),
         Err(e) => Err(Error::io(path, &e)),
     }
+}
+
+/// The model inside the program, read from where the program lies in memory.
+#[cfg(feature = "demo")]
+fn demo() -> Result<ModelFiles> {
+    use std::sync::Arc;
+
+    use crate::weights::Storage;
+
+    macro_rules! files {
+        ($($name:literal),*) => {
+            [$((
+                $name.to_owned(),
+                Arc::new(include_bytes!(concat!("../assets/demo/", $name)).as_slice()) as Storage,
+            )),*]
+        };
+    }
+    let files = files!("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json");
+    Ok(ModelFiles::Memory(files.into()))
+}
+
+#[cfg(not(feature = "demo"))]
+fn demo() -> Result<ModelFiles> {
+    Err(Error::unsupported("demo: this build embeds no model")
+        .with_hint("build with feature demo, or name the folder that holds a model's config.json"))
 }
 
 fn folder(path: &Path) -> Result<ModelFiles> {
@@ -146,11 +170,19 @@ mod tests {
     }
 
     #[test]
+    fn the_embedded_model_is_there_when_it_was_built_in() {
+        if cfg!(feature = "demo") {
+            assert!(resolve("demo").unwrap().exists("model.safetensors"));
+        } else {
+            assert_eq!(refused("demo").code(), Code::Unsupported);
+        }
+    }
+
+    #[test]
     fn other_sources_are_refused_by_name() {
         for (source, code, part) in [
             ("", Code::InvalidArgument, "not the name"),
             ("a\0b", Code::InvalidArgument, "not the name"),
-            ("demo", Code::Unsupported, "embeds no model"),
             ("mlx-community/Qwen3-0.6B-4bit", Code::Unsupported, "downloads"),
             ("mlx-community/Qwen3-0.6B-4bit@main", Code::Unsupported, "downloads"),
             ("src/typo", Code::NotFound, "no such folder"),

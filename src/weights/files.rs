@@ -22,7 +22,7 @@ pub(crate) enum ModelFiles {
     /// A folder on disk.
     Folder(PathBuf),
     /// A model in memory.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the embedded model"))]
+    #[cfg_attr(not(any(test, feature = "demo")), expect(dead_code, reason = "nothing else is in memory yet"))]
     Memory(BTreeMap<String, Storage>),
 }
 
@@ -31,7 +31,7 @@ impl ModelFiles {
     pub fn label(&self) -> String {
         match self {
             Self::Folder(folder) => folder.display().to_string(),
-            Self::Memory(_) => "embedded model".into(),
+            Self::Memory(_) => "demo".into(),
         }
     }
 
@@ -39,7 +39,7 @@ impl ModelFiles {
     pub fn file_label(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) => folder.join(name).display().to_string(),
-            Self::Memory(_) => format!("embedded model: {name}"),
+            Self::Memory(_) => format!("demo: {name}"),
         }
     }
 

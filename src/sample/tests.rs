@@ -281,35 +281,3 @@ fn flat_distributions_reach_every_token() {
         assert_ne!(sampler.pick(&mut logits.clone(), position).unwrap().token, 7);
     }
 }
-
-/// Not a test of right or wrong: `cargo test --release --lib sample -- --ignored --nocapture` prints microseconds.
-#[test]
-#[ignore = "measures"]
-fn measure() {
-    // As of a model with random weights: nearly normal, deviation 1.6.
-    let normal = |i: u64| ((0..4).map(|k| uniform(k, i)).sum::<f64>() - 2.0) as f32 * 2.77;
-    for (name, logits) in [
-        ("trained", model_logits(151_936, 2.0)),
-        ("random weights", (0..151_936).map(normal).collect()),
-        ("20 values only", model_logits(151_936, 0.2)),
-    ] {
-        for json in [
-            "{}",
-            r#"{"temperature": 1}"#,
-            r#"{"temperature": 0.7, "top_p": 0.95, "top_k": 20}"#,
-            r#"{"temperature": 1, "top_p": 0.9}"#,
-            r#"{"temperature": 1, "min_p": 0.05}"#,
-            r#"{"temperature": 1, "top_p": 0.9, "top_logprobs": 20}"#,
-        ] {
-            let mut sampler = sampler(json);
-            let mut best = f64::INFINITY;
-            for position in 0..200 {
-                let mut row = logits.clone();
-                let start = std::time::Instant::now();
-                sampler.pick(&mut row, position).unwrap();
-                best = best.min(start.elapsed().as_secs_f64() * 1e6);
-            }
-            println!("{name} {json}: {best:.0} µs");
-        }
-    }
-}

@@ -4,6 +4,7 @@ mod bytes;
 mod config;
 mod decoder;
 mod files;
+mod growth;
 mod guard;
 mod stream;
 mod template;

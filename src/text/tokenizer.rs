@@ -11,7 +11,8 @@ use tokenizers::{AddedToken, Decoder as _};
 
 use super::config::{TokenizerConfig, generation_eos};
 use super::files::TextFiles;
-use super::guard::guarded;
+use super::growth;
+use super::guard::{guarded, on_own_thread};
 use crate::error::{Error, Result};
 
 /// From this length on a text is looked at for what the patterns' engine can't take.
@@ -48,8 +49,14 @@ impl Tokenizer {
     pub(crate) fn from_files(files: &TextFiles, eos_from_config: &[u32]) -> Result<Self> {
         let file = files.name("tokenizer.json");
         let config = TokenizerConfig::parse(files)?;
-        let mut backend =
-            guarded(&file, "loading the tokenizer", || tokenizers::Tokenizer::from_bytes(&files.tokenizer))?;
+        let mut backend = on_own_thread(|| {
+            guarded(&file, "loading the tokenizer", || tokenizers::Tokenizer::from_bytes(&files.tokenizer))
+        })?;
+        guarded(&file, "checking the rules", || {
+            growth::check(&backend.get_normalizer())?;
+            growth::check(&backend.get_pre_tokenizer())?;
+            growth::check(&backend.get_decoder())
+        })?;
         guarded(&file, "preparing the tokenizer", || {
             backend.with_padding(None);
             backend.with_truncation(None)?;
@@ -86,16 +93,9 @@ impl Tokenizer {
     pub(crate) fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
         self.check_long(text)?;
         let shared = &*self.shared;
-        let encode = || {
+        on_own_thread(|| {
             let encoding = guarded(&shared.file, "tokenizing", || shared.backend.encode_fast(text, add_special))?;
             Ok(encoding.get_ids().to_vec())
-        };
-        // On a thread of its own: the backend caches words by thread, and would keep them longer than the tokenizer.
-        std::thread::scope(|scope| {
-            match std::thread::Builder::new().name("tokenize".to_owned()).spawn_scoped(scope, encode) {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(Error::internal("the tokenizing thread panicked"))),
-                Err(_) => encode(),
-            }
         })
     }
 

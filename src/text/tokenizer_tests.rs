@@ -171,6 +171,14 @@ fn malformed_tokenizers_are_errors() {
         ("an unknown decoder", with("/decoder", json!({"type": "Magic"}))),
         ("a decoder that is a number", with("/decoder", json!(5))),
         ("a garbage charsmap", with("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "/////w=="}))),
+        (
+            "a normalizer that doubles the text 40 times",
+            with(
+                "/normalizer",
+                json!({"type": "Sequence", "normalizers":
+            vec![json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}); 40]}),
+            ),
+        ),
         ("an unknown version", with("/version", json!("9"))),
         (
             "a template without its token",
@@ -233,41 +241,9 @@ fn long_texts_are_tokenized_in_time_or_refused() {
 }
 
 #[test]
-#[ignore = "measures"]
-fn measure() {
-    for path in std::env::var("TOKENIZERS").unwrap().split(',') {
-        let start = std::time::Instant::now();
-        let files = TextFiles { tokenizer: std::fs::read(path).unwrap(), ..TextFiles::default() };
-        let tokenizer = Tokenizer::from_files(&files, &[]).unwrap();
-        println!("{path}: loaded in {:?}, {} tokens", start.elapsed(), tokenizer.vocab_size());
-        let words = "The quick brown fox jumps over the lazy dog, 12345 times; naïve café 日本語! ".repeat(13_000);
-        for (name, text) in [
-            ("words", words.clone()),
-            ("words*10", words.repeat(10)),
-            ("a", "a".repeat(1 << 20)),
-            ("A", "A".repeat(1 << 20)),
-            ("blanks", " ".repeat(1 << 20)),
-            ("blanks x", " ".repeat(1 << 20) + "x"),
-            ("half blanks x", " ".repeat(1 << 19) + "x"),
-            ("newlines", "\n".repeat(1 << 20) + "x"),
-            ("dots", ".".repeat(1 << 20)),
-            ("9", "9".repeat(1 << 20)),
-            ("é", "é".repeat(1 << 19)),
-            ("日", "日".repeat(350_000)),
-            ("^", "^".repeat(1 << 20)),
-            ("a b", "a ".repeat(1 << 19)),
-            ("specials", "<|im_end|>".repeat(100_000)),
-        ] {
-            let start = std::time::Instant::now();
-            let ids = tokenizer.encode(&text, false);
-            let took = start.elapsed();
-            match ids {
-                Ok(ids) => {
-                    let same = tokenizer.decode(&ids, false).unwrap() == text;
-                    println!("  {name}: {} bytes, {} ids, {took:?}, same {same}", text.len(), ids.len());
-                }
-                Err(e) => println!("  {name}: {took:?} {e}"),
-            }
-        }
-    }
+fn threads_may_share_a_tokenizer_and_its_templates() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+    shared::<StreamDecoder>();
+    shared::<crate::text::ChatTemplate>();
 }

@@ -70,7 +70,7 @@ pub struct Request {
     /// Report the log-probability of each generated token. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,
-    /// Alternatives per token in those reports, 0 to [`MAX_TOP_LOGPROBS`]. Default: 0.
+    /// Alternatives per token in those reports, 0 to 20. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<usize>,
     /// What to do when the prompt does not fit. Default: an error.

@@ -10,6 +10,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod exp;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 pub(super) use exp::{exp, exp_one};
@@ -23,7 +25,7 @@ pub(super) type Lanes = [f32; LANES];
 /// How many accumulators the registers hold, which decides the shape of a tile and never its result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Registers {
-    /// 16 of 4 lanes, or 32 of them.
+    /// 32 of 4 lanes.
     Narrow,
     /// 16 of 8 lanes.
     Half,
@@ -120,6 +122,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Level {
@@ -153,6 +157,8 @@ impl Level {
                 levels.push(Self(Kind::Avx512));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        levels.push(Self(Kind::Neon));
         levels
     }
 
@@ -167,6 +173,8 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Kind::Avx512 => unsafe { avx512::enter(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => kernel.run(neon::Neon),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::kernels::NormRows;
 use super::norm::Norm;
+use super::rope::Angles;
 use super::simd::Level;
 use super::tensor::Tensor;
 use crate::backend::{AttentionParams, Rows};
@@ -34,7 +35,72 @@ pub(super) fn prepare(
     caches: &mut [&mut KvCache],
 ) -> Result<Buffer> {
     let Heads { heads: query_heads, kv_heads, group, head_dim } = heads;
-    for norm in [params.query_norm, params.key_norm].into_iter().flatten() {
+    check(params, heads)?;
+    for (segment, cache) in rows.segments().iter().zip(caches.iter_mut()) {
+        cache.reserve(segment.len)?;
+    }
+    let pieces = pieces(rows, caches)?;
+    let angles = params.rope.map(|rope| rope.angles(rows));
+    let angles = angles.as_deref();
+
+    let mut queries = cpu.arena.allocate(rows.len() * query_heads * head_dim)?;
+    let mut scratch = cpu.arena.allocate(BLOCK * head_dim * cpu.pool.threads())?;
+    let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
+    let turn = Turn::new(cpu, params, rows, angles);
+    let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
+    cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
+        let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
+        let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
+        for row in piece.row..piece.row + piece.count {
+            let first = kv_head * group;
+            // SAFETY: no other call has these heads of this row.
+            let queries = unsafe { shared.part((row * query_heads + first) * head_dim, group * head_dim) };
+            turn.queries(row, input(row, first, group), queries);
+        }
+        let (start, size) = head_range(head_dim, kv_head);
+        // SAFETY: no other call has this thread's number, nor this head of this block.
+        let (new_keys, numbers) =
+            unsafe { (scratch.part(thread * BLOCK * head_dim, BLOCK * head_dim), piece.block.part(start, size)) };
+        let (keys, values) = numbers.split_at_mut(BLOCK * head_dim);
+        let padded = values.len() / BLOCK;
+        for (index, key) in new_keys.chunks_exact_mut(head_dim).take(piece.count).enumerate() {
+            let row = piece.row + index;
+            turn.heads(row, turn.key_norm, input(row, query_heads + kv_head, 1), key);
+            let value = input(row, query_heads + kv_heads + kv_head, 1);
+            norm(level, turn.value_norm, value, &mut values[(piece.offset + index) * padded..][..head_dim]);
+        }
+        for (dimension, keys) in keys.chunks_exact_mut(BLOCK).enumerate() {
+            for (index, key) in keys[piece.offset..][..piece.count].iter_mut().enumerate() {
+                *key = new_keys[index * head_dim + dimension];
+            }
+        }
+    })?;
+    Ok(queries)
+}
+
+/// The scaled queries alone, for a layer that reads the keys and values of another.
+pub(super) fn prepare_queries(
+    cpu: &Cpu,
+    queries: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    heads: Heads,
+    rows: &Rows,
+) -> Result<Buffer> {
+    check(params, heads)?;
+    let width = heads.heads * heads.head_dim;
+    let angles = params.rope.map(|rope| rope.angles(rows));
+    let turn = Turn::new(cpu, params, rows, angles.as_deref());
+    let mut out = cpu.arena.allocate(rows.len() * width)?;
+    for (row, (x, out)) in queries.data().chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+        turn.queries(row, x, out);
+    }
+    Ok(out)
+}
+
+fn check(params: &AttentionParams<'_, Cpu>, heads: Heads) -> Result<()> {
+    let head_dim = heads.head_dim;
+    let norms = [params.query_norm, params.key_norm, params.extras.value_norm];
+    for norm in norms.into_iter().flatten() {
         if norm.weight.len() != head_dim {
             return Err(Error::internal(format!(
                 "a norm of width {} for heads of width {head_dim}",
@@ -47,57 +113,79 @@ pub(super) fn prepare(
     {
         return Err(Error::internal(format!("rope over {} dimensions of {head_dim}", rope.dims())));
     }
-    for (segment, cache) in rows.segments().iter().zip(caches.iter_mut()) {
-        cache.reserve(segment.len)?;
-    }
-    let pieces = pieces(rows, caches)?;
-    let angles = params.rope.map(|rope| rope.angles(rows));
-    let angles = angles.as_deref();
+    Ok(())
+}
 
-    let mut queries = cpu.arena.allocate(rows.len() * query_heads * head_dim)?;
-    let mut scratch = cpu.arena.allocate(BLOCK * head_dim * cpu.pool.threads())?;
-    let AttentionParams { query_norm, key_norm, scale, .. } = *params;
-    let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
-    let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
-    cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
-        let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
-        let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
-        for row in piece.row..piece.row + piece.count {
-            let first = kv_head * group;
-            // SAFETY: no other call has these heads of this row.
-            let queries = unsafe { shared.part((row * query_heads + first) * head_dim, group * head_dim) };
-            norm(level, query_norm, input(row, first, group), queries);
-            for head in queries.chunks_exact_mut(head_dim) {
-                if let Some(angles) = angles {
-                    angles.rotate(row, head);
-                }
-                for number in head {
-                    *number *= scale;
-                }
+/// What happens to single heads.
+struct Turn<'a> {
+    level: Level,
+    angles: Option<&'a Angles>,
+    query_norm: Option<&'a Norm>,
+    key_norm: Option<&'a Norm>,
+    value_norm: Option<&'a Norm>,
+    norm_last: bool,
+    head_dim: usize,
+    /// Factor of the queries.
+    scale: f32,
+    /// More factors of the queries, one a row; empty when they are all 1.
+    growth: Vec<f32>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(cpu: &Cpu, params: &AttentionParams<'a, Cpu>, rows: &Rows, angles: Option<&'a Angles>) -> Self {
+        let growth = params.extras.query_growth.map_or_else(Vec::new, |growth| {
+            let positions = rows.segments().iter().flat_map(|s| s.position..s.position + s.len);
+            positions.map(|position| growth.factor(position)).collect()
+        });
+        Self {
+            level: cpu.level,
+            angles,
+            query_norm: params.query_norm,
+            key_norm: params.key_norm,
+            value_norm: params.extras.value_norm,
+            norm_last: params.extras.norm_after_rope,
+            head_dim: params.head_dim,
+            scale: params.scale,
+            growth,
+        }
+    }
+
+    /// Norms, rotates and scales query heads of a row.
+    fn queries(&self, row: usize, x: &[f32], out: &mut [f32]) {
+        self.heads(row, self.query_norm, x, out);
+        let scale = self.scale * self.growth.get(row).copied().unwrap_or(1.0);
+        for number in out {
+            *number *= scale;
+        }
+    }
+
+    /// Norms and rotates heads of a row.
+    fn heads(&self, row: usize, head_norm: Option<&Norm>, x: &[f32], out: &mut [f32]) {
+        if !self.norm_last {
+            norm(self.level, head_norm, x, out);
+            self.rotate(row, out);
+            return;
+        }
+        match head_norm {
+            None => {
+                out.copy_from_slice(x);
+                self.rotate(row, out);
+            }
+            Some(head_norm) => {
+                let mut turned = x.to_vec();
+                self.rotate(row, &mut turned);
+                norm(self.level, Some(head_norm), &turned, out);
             }
         }
-        let (start, size) = head_range(head_dim, kv_head);
-        // SAFETY: no other call has this thread's number, nor this head of this block.
-        let (new_keys, numbers) =
-            unsafe { (scratch.part(thread * BLOCK * head_dim, BLOCK * head_dim), piece.block.part(start, size)) };
-        let (keys, values) = numbers.split_at_mut(BLOCK * head_dim);
-        let padded = values.len() / BLOCK;
-        for (index, key) in new_keys.chunks_exact_mut(head_dim).take(piece.count).enumerate() {
-            let row = piece.row + index;
-            norm(level, key_norm, input(row, query_heads + kv_head, 1), key);
-            if let Some(angles) = angles {
-                angles.rotate(row, key);
-            }
-            let value = input(row, query_heads + kv_heads + kv_head, 1);
-            values[(piece.offset + index) * padded..][..head_dim].copy_from_slice(value);
-        }
-        for (dimension, keys) in keys.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, key) in keys[piece.offset..][..piece.count].iter_mut().enumerate() {
-                *key = new_keys[index * head_dim + dimension];
+    }
+
+    fn rotate(&self, row: usize, heads: &mut [f32]) {
+        if let Some(angles) = self.angles {
+            for head in heads.chunks_exact_mut(self.head_dim) {
+                angles.rotate(row, head);
             }
         }
-    })?;
-    Ok(queries)
+    }
 }
 
 /// Cuts the rows where blocks end.

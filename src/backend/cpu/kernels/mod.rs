@@ -1,14 +1,18 @@
 //! The inner loops, each written once over [`Simd`](super::simd::Simd).
 
+mod activate;
 mod dequantize;
 mod dots;
+mod layer_norm;
 mod panel;
 mod rows;
 mod span;
 mod stored;
 
+pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
+pub(super) use layer_norm::NormPieces;
 pub(super) use rows::{ArgMax, NormRows, SiluRows};
 pub(super) use span::{Merge, Queries, Span, State};
 pub(super) use stored::{Float, Format, Stored};

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::super::cache::{BLOCK, head};
 use super::super::simd::{Kernel, LANES, Lanes, Simd, exp, exp_one};
+use super::activate::softcap;
 use super::panel::{Panel, Strided};
 
 /// Queries of consecutive positions of a sequence that read the same key head.
@@ -26,6 +27,8 @@ pub(in super::super) struct Queries<'a> {
     pub positions: usize,
     /// Positions that each sees, itself included.
     pub window: Option<usize>,
+    /// Scores become `softcap * tanh(scores / softcap)`.
+    pub softcap: Option<f32>,
 }
 
 impl Queries<'_> {
@@ -88,11 +91,14 @@ impl<'a> State<'a> {
         self.values.fill(0.0);
     }
 
-    /// The attention of one query.
-    pub fn finish(&self, query: usize, out: &mut [f32]) {
+    /// The attention of one query. A sink is a score that takes its share of the weight and adds nothing.
+    pub fn finish(&self, query: usize, sink: Option<f32>, out: &mut [f32]) {
         let values = &self.values[query * out.len().next_multiple_of(LANES)..];
+        // Infinite where the sink is far above all scores, and then nothing is left of the values.
+        let share = sink.map_or(0.0, |sink| f64::from(sink - self.max[query]).exp() as f32);
+        let sum = self.sum[query] + share;
         for (out, value) in out.iter_mut().zip(values) {
-            *out = value / self.sum[query];
+            *out = value / sum;
         }
     }
 }
@@ -145,6 +151,11 @@ impl Kernel for Span<'_, '_> {
             for query in 0..count {
                 let sees = queries.sees_in_block(query / queries.group, block);
                 let row = &mut scores[query * BLOCK..][..BLOCK];
+                if let Some(cap) = queries.softcap {
+                    for scores in row.as_chunks_mut().0 {
+                        s.store(softcap(s, s.load(scores), cap), scores);
+                    }
+                }
                 keep[query] = weigh(s, row, sees, &mut self.state.max[query], &mut self.state.sum[query]);
             }
             let rows = Strided { data: &scores[first..], group: 1, outer: BLOCK, inner: 0, len: end - first };

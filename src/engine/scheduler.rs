@@ -221,7 +221,7 @@ impl<B: Backend> Runner for Scheduler<B> {
 
     fn describe(&self) -> serde_json::Value {
         let memory = self.backend.memory();
-        serde_json::json!({
+        let mut description = serde_json::json!({
             "waiting": self.waiting.len() + self.rows.iter().filter(|row| row.prefill_left() > 0).count(),
             "running": self.rows.iter().filter(|row| row.prefill_left() == 0).count(),
             "cached_prefixes": self.prefix.len(),
@@ -229,6 +229,10 @@ impl<B: Backend> Runner for Scheduler<B> {
             "active_bytes": memory.active,
             "peak_bytes": memory.peak,
             "reusable_bytes": memory.cached,
-        })
+        });
+        if let Some(profile) = self.backend.profile() {
+            description["profile"] = serde_json::json!(profile);
+        }
+        description
     }
 }

@@ -110,7 +110,8 @@ impl<B: Backend> Scheduler<B> {
 
     fn cache_bytes(&self) -> u64 {
         let rows: usize = self.rows.iter().map(|row| row.sequence.bytes()).sum();
-        (rows + self.prefix.bytes()) as u64
+        let scores: usize = self.scores.iter().map(ScoreTask::bytes).sum();
+        (rows + scores + self.prefix.bytes()) as u64
     }
 
     /// Drops kept states until sequences of the given lengths may each grow by as many positions, within the budget.

@@ -27,7 +27,6 @@ fn mlp_width(mlp: &Mlp) -> u64 {
 /// Numbers of a row that a feed-forward block holds at a time.
 fn ffn_width(ffn: &Ffn) -> u64 {
     match ffn {
-        Ffn::None => 0,
         Ffn::Dense(mlp) => mlp_width(mlp),
         Ffn::Moe(moe) => {
             // Rows are gathered, and what the experts give is kept until it is added up.

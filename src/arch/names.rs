@@ -61,7 +61,6 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
 
 fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
     match ffn {
-        Ffn::None => {}
         Ffn::Dense(dense) => mlp(dense, f),
         Ffn::Moe(moe) => {
             f(&mut moe.router.name);

@@ -81,8 +81,6 @@ pub enum Mixer {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ffn {
-    /// The layer has none.
-    None,
     /// The same matrices for every row.
     Dense(Mlp),
     /// Matrices chosen by each row.
@@ -292,11 +290,6 @@ pub enum Activation {
         /// The largest number.
         limit: f32,
     },
-    /// GELU (by tanh) of what exceeds the row's mean by some standard deviations, else 0 (Gemma 3n).
-    SparseGelu {
-        /// How many standard deviations.
-        deviations: f32,
-    },
     /// xIELU (Huang and Schlag 2024): with `p = softplus(alpha_p)` and `n = beta + softplus(alpha_n)`,
     /// `p * x² + beta * x` where `x > 0`, else `n * (exp(min(x, eps)) - 1 - x) + beta * x`. Never gated. The numbers are
     /// learned: they come from tensors beside the matrices, [`Mlp::activation_name`].
@@ -437,7 +430,6 @@ impl Layer {
             all.push((name.clone(), *heads));
         }
         match &self.ffn {
-            Ffn::None => {}
             Ffn::Dense(mlp) => all.extend(mlp.activation_numbers().into_iter().map(|name| (name, 1))),
             Ffn::Moe(moe) => {
                 let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
@@ -464,7 +456,6 @@ impl Mlp {
 impl Ffn {
     fn linears(&self) -> Vec<&Linear> {
         match self {
-            Self::None => Vec::new(),
             Self::Dense(mlp) => mlp.linears().collect(),
             Self::Moe(moe) => {
                 let shared = moe.shared.iter().flat_map(|shared| shared.mlp.linears().chain(&shared.gate));

@@ -160,7 +160,6 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
         match (&layer.ffn, norm) {
-            (Ffn::None, _) => Ok(h),
             (Ffn::Dense(mlp), Some(norm)) if mlp.gated && post.is_none() && spec.residual_scale == 1.0 => {
                 backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
             }

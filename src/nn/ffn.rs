@@ -10,7 +10,7 @@ pub(super) fn ffn<B: Backend>(backend: &B, block: &Ffn<B>, spec: &spec::Ffn, x: 
     match (block, spec) {
         (Ffn::Dense(mlp), _) => backend.linear(&hidden(backend, mlp, x)?, &mlp.down),
         (Ffn::Moe(block), spec::Ffn::Moe(spec)) => moe(backend, block, spec, x),
-        (Ffn::Moe(_) | Ffn::None, _) => Err(Error::internal("a feed-forward block that its layer does not have")),
+        (Ffn::Moe(_), spec::Ffn::Dense(_)) => Err(Error::internal("a feed-forward block that its layer does not have")),
     }
 }
 

@@ -35,7 +35,6 @@ pub(super) struct Attention<B: Backend> {
 
 /// A feed-forward block.
 pub(super) enum Ffn<B: Backend> {
-    None,
     Dense(Mlp<B>),
     Moe(Box<Moe<B>>),
 }

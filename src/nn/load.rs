@@ -91,7 +91,6 @@ impl<B: Backend> Builder<B> {
             mixer_norm: self.optional_norm(&layer.mixer_norm)?,
             mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
             ffn: match &layer.ffn {
-                spec::Ffn::None => Ffn::None,
                 spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
                 spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
             },

@@ -26,6 +26,7 @@ pub(crate) use self::pool::Pool;
 
 mod activation;
 mod attention;
+mod bandwidth;
 mod buffer;
 mod cache;
 mod disjoint;
@@ -62,6 +63,11 @@ impl Cpu {
     /// A backend that computes on the threads of `pool`. Both precisions are f32 so far.
     pub(crate) fn new(pool: Arc<Pool>, _precision: Precision) -> Result<Self> {
         Ok(Self::with_level(pool, Level::best()))
+    }
+
+    /// How fast the threads read memory together.
+    pub(crate) fn read_bytes_per_second(&self) -> Result<f64> {
+        bandwidth::read_bytes_per_second(&self.pool)
     }
 
     fn with_level(pool: Arc<Pool>, level: Level) -> Self {

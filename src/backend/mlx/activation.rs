@@ -30,11 +30,6 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             x.multiply(inner.add(&number(1.0)?)?)?.multiply(&number(0.5)?)?
         }
         Activation::GeluTanh => gelu_tanh(x)?,
-        Activation::SparseGelu { deviations } => {
-            let spread = ops::std_axis(x, -1, true, None)?.multiply(&number(deviations)?)?;
-            let cutoff = ops::mean_axis(x, -1, true)?.add(&spread)?;
-            gelu_tanh(&ops::maximum(x.subtract(&cutoff)?, &number(0.0)?)?)?
-        }
         Activation::Relu2 => ops::maximum(x, &number(0.0)?)?.square()?,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = number(softplus(alpha_p))?;

@@ -200,7 +200,7 @@ fn bench() {
         #[cfg(feature = "mlx")]
         "mlx-cpu" => crate::backend::mlx::on_worker(|| {
             use crate::backend::mlx::{Mlx, MlxDevice};
-            all(&Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact).unwrap()));
+            all(&Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, || {}).unwrap()));
         }),
         other => panic!("no device {other:?} in this build"),
     }

@@ -23,18 +23,14 @@ impl Kernel for ActivateRows<'_> {
         let stride = if gated { 2 * width } else { width };
         for (row, out) in x.chunks_exact(stride).zip(out.chunks_exact_mut(width)) {
             let (gate, up) = row.split_at(width);
-            let floor = match activation {
-                Activation::SparseGelu { deviations } => cutoff(s, gate, deviations),
-                _ => 0.0,
-            };
             for (index, out) in out.chunks_mut(LANES).enumerate() {
                 let at = index * LANES;
                 let lanes = |numbers: &[f32]| padded(&numbers[at.min(numbers.len())..]);
                 let (gate, up) = (s.load(&lanes(gate)), s.load(&lanes(up)));
                 let y = match activation {
                     Activation::ClippedSwiglu { alpha, limit } => clipped(s, gate, up, alpha, limit),
-                    _ if gated => s.mul(apply(s, activation, gate, floor), up),
-                    _ => apply(s, activation, gate, floor),
+                    _ if gated => s.mul(apply(s, activation, gate), up),
+                    _ => apply(s, activation, gate),
                 };
                 let mut lanes: Lanes = [0.0; LANES];
                 s.store(y, &mut lanes);
@@ -126,12 +122,11 @@ fn clipped<S: Simd>(s: S, gate: S::V, up: S::V, alpha: f32, limit: f32) -> S::V 
 }
 
 #[inline(always)]
-fn apply<S: Simd>(s: S, activation: Activation, x: S::V, floor: f32) -> S::V {
+fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
         Activation::Silu => s.mul(x, sigmoid(s, x)),
         Activation::Gelu => s.mul(x, normal(s, x)),
         Activation::GeluTanh => gelu_tanh(s, x),
-        Activation::SparseGelu { .. } => gelu_tanh(s, s.max(s.sub(x, s.splat(floor)), s.splat(0.0))),
         Activation::Relu2 => {
             let positive = s.max(x, s.splat(0.0));
             s.mul(positive, positive)
@@ -176,27 +171,4 @@ fn normal<S: Simd>(s: S, x: S::V) -> S::V {
     let tail = s.mul(s.mul(sum, t), exp(s, s.sub(s.splat(0.0), s.mul(z, z))));
     let tail = s.mul(tail, s.splat(0.5));
     s.select_less(x, s.splat(0.0), tail, s.sub(s.splat(1.0), tail))
-}
-
-/// The row's mean plus some standard deviations.
-#[inline(always)]
-fn cutoff<S: Simd>(s: S, row: &[f32], deviations: f32) -> f32 {
-    let mean = sum(s, row, |s, x| s.load(&x)) / row.len() as f32;
-    let squares = sum(s, row, |s, x| {
-        let distance = s.sub(s.load(&x), s.splat(mean));
-        s.mul(distance, distance)
-    });
-    // The lanes past the end of the row held zeros.
-    let padding = row.len().next_multiple_of(LANES) - row.len();
-    let variance = (squares - padding as f32 * mean * mean) / row.len() as f32;
-    mean + deviations * variance.max(0.0).sqrt()
-}
-
-#[inline(always)]
-fn sum<S: Simd>(s: S, row: &[f32], f: impl Fn(S, Lanes) -> S::V) -> f32 {
-    let mut sum = s.splat(0.0);
-    for chunk in row.chunks(LANES) {
-        sum = s.add(sum, f(s, padded(chunk)));
-    }
-    s.sum(sum)
 }

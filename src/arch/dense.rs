@@ -206,8 +206,9 @@ pub(super) fn ministral3(config: &Config) -> Result<Spec> {
     let without = serde_json::json!({"attention_bias": false, "mlp_bias": false, "rope_traditional": false});
     let mut spec = config.with(serde_json::Value::Null, without, llama::spec)?;
     for layer in &mut spec.layers {
-        let Mixer::Attention(attention) = &mut layer.mixer;
-        attention.query_growth = Some(growth);
+        if let Mixer::Attention(attention) = &mut layer.mixer {
+            attention.query_growth = Some(growth);
+        }
     }
     spec.ignored.push("activation_scale".into());
     Ok(spec)

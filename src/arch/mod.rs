@@ -14,6 +14,7 @@ mod gemma2;
 mod gemma3;
 mod gemma4;
 mod granite;
+mod lfm2;
 mod llama;
 mod memory;
 mod mistral3;
@@ -26,6 +27,7 @@ mod quantization;
 mod qwen2;
 mod qwen3;
 mod qwen_moe;
+mod qwen_next;
 mod rope;
 mod smollm3;
 pub mod spec;
@@ -76,6 +78,8 @@ const FAMILIES: &[(&str, Family)] = &[
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("lfm2", lfm2::dense),
+    ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
     ("mimo", dense::mimo),
@@ -94,7 +98,10 @@ const FAMILIES: &[(&str, Family)] = &[
     ("qwen2", qwen2::spec),
     ("qwen2_moe", qwen_moe::second),
     ("qwen3", qwen3::spec),
+    ("qwen3_5", qwen_next::third_and_a_half),
+    ("qwen3_5_moe", qwen_next::third_and_a_half),
     ("qwen3_moe", qwen_moe::third),
+    ("qwen3_next", qwen_next::next),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
     ("stablelm", stablelm::spec),

@@ -1,6 +1,7 @@
 //! The inner loops, each written once over [`Simd`](super::simd::Simd).
 
 mod activate;
+mod delta;
 mod dequantize;
 mod dots;
 mod layer_norm;
@@ -10,6 +11,7 @@ mod span;
 mod stored;
 
 pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
+pub(super) use delta::DeltaHead;
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
 pub(super) use layer_norm::NormPieces;

@@ -422,6 +422,35 @@ FAMILIES = {
             "shared_expert_intermediate_size": 96, "norm_topk_prob": False, "tie_word_embeddings": True,
         }},
     }),
+    "minimax": ("experts, norms over all heads", [
+        "max_position_embeddings", "shared_intermediate_size", "scoring_func",
+    ], {
+        "plain": LOCAL | {"shared_intermediate_size": 0, "rotary_dim": 16},
+        "partial": LOCAL | {
+            "shared_intermediate_size": 0, "rotary_dim": 8, "head_dim": 32, "use_qk_norm": False,
+            "tie_word_embeddings": True,
+        },
+    }),
+    "exaone": ("llama with other names", ["max_position_embeddings"], {
+        "plain": {"num_layers": 2, "layer_norm_epsilon": 0.01},
+        "biases": {
+            "num_layers": 2, "layer_norm_epsilon": 0.02, "attention_bias": True, "mlp_bias": True, "head_dim": 16,
+            "tie_word_embeddings": False, "rope_traditional": True, "rope_scaling": LLAMA3,
+        },
+    }),
+    "qwen2_vl": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "qwen2"}}}),
+    "qwen3_vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | {
+            "model_type": "qwen3", "head_dim": 16, "tie_word_embeddings": True,
+            "rope_scaling": {"rope_type": "mrope", "type": "mrope", "mrope_section": [2, 3, 3]},
+        }},
+    }),
+    "qwen3_vl_moe": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | MOE | {
+            "model_type": "qwen3_moe", "head_dim": 16, "decoder_sparse_step": 1, "mlp_only_layers": [],
+            "tie_word_embeddings": False, "norm_topk_prob": True,
+        }},
+    }),
 }  # fmt: skip
 
 FORMATS = {

@@ -6,7 +6,8 @@ use once_cell::sync::OnceCell;
 use serde_json::{Value, json};
 
 use super::options::{Device, EngineOptions};
-use crate::backend::cpu::Pool;
+use crate::backend::cpu::{self, Pool};
+use crate::backend::{CacheLayout, Precision};
 use crate::error::{Error, Result};
 
 /// The most threads of the CPU backend.
@@ -87,6 +88,18 @@ impl Compute {
             Self::Mlx(crate::backend::mlx::MlxDevice::Gpu) => Device::MlxGpu,
             #[cfg(feature = "mlx")]
             Self::Mlx(crate::backend::mlx::MlxDevice::Cpu) => Device::MlxCpu,
+        }
+    }
+
+    /// Bytes that the cache of a layer takes in default precision; with MLX at most.
+    pub fn cache_bytes(&self, layout: CacheLayout, positions: usize) -> u64 {
+        match self {
+            Self::Cpu(_) => cpu::cache_bytes(Precision::Default, &layout, positions),
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => {
+                let row = 2 * layout.kv_heads * layout.head_dim * size_of::<f32>();
+                (row as u64).saturating_mul(positions as u64)
+            }
         }
     }
 

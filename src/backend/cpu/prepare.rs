@@ -1,12 +1,13 @@
 //! What happens to queries, keys and values before attention: norms, rope, and the way into the caches.
 
 use super::Cpu;
-use super::attention::Heads;
+use super::attention::{Heads, query_numbers};
 use super::buffer::Buffer;
-use super::cache::{BLOCK, KvCache, head_range};
+use super::cache::KvCache;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
-use super::kernels::NormRows;
+use super::head::{BLOCK, ByteHead, Format};
+use super::kernels::{Append, NormRows, QuantizeQueries};
 use super::norm::Norm;
 use super::simd::Level;
 use super::tensor::Tensor;
@@ -23,7 +24,7 @@ struct Piece<'a> {
     block: Disjoint<'a>,
 }
 
-/// Gives the scaled queries, `rows × (heads * head_dim)`, and writes keys and values behind those that the caches
+/// Gives the scaled queries, [`query_numbers`] for each head of each row, and writes keys and values behind those that the caches
 /// count.
 pub(super) fn prepare(
     cpu: &Cpu,
@@ -54,20 +55,29 @@ pub(super) fn prepare(
     let angles = params.rope.map(|rope| rope.angles(rows));
     let angles = angles.as_deref();
 
-    let mut queries = cpu.arena.allocate(rows.len() * query_heads * head_dim)?;
-    let mut scratch = cpu.arena.allocate(BLOCK * head_dim * cpu.pool.threads())?;
+    let format = Format::of(cpu.precision);
+    let query = query_numbers(format, head_dim);
+    let mut queries = cpu.arena.allocate(rows.len() * query_heads * query)?;
+    let room = BLOCK.max(group) * head_dim;
+    let mut scratch = cpu.arena.allocate(room * cpu.pool.threads())?;
     let AttentionParams { query_norm, key_norm, scale, .. } = *params;
     let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
     let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
     cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
         let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
         let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
+        // SAFETY: no other call has this thread's number.
+        let scratch = unsafe { scratch.part(thread * room, room) };
         for row in piece.row..piece.row + piece.count {
             let first = kv_head * group;
             // SAFETY: no other call has these heads of this row.
-            let queries = unsafe { shared.part((row * query_heads + first) * head_dim, group * head_dim) };
-            norm(level, query_norm, input(row, first, group), queries);
-            for head in queries.chunks_exact_mut(head_dim) {
+            let out = unsafe { shared.part((row * query_heads + first) * query, group * query) };
+            let x = match format {
+                Format::F32 => &mut *out,
+                Format::Bytes => &mut scratch[..group * head_dim],
+            };
+            norm(level, query_norm, input(row, first, group), x);
+            for head in x.chunks_exact_mut(head_dim) {
                 if let Some(angles) = angles {
                     angles.rotate(row, head);
                 }
@@ -75,25 +85,28 @@ pub(super) fn prepare(
                     *number *= scale;
                 }
             }
+            if format == Format::Bytes {
+                level.run(QuantizeQueries { x: &scratch[..group * head_dim], head_dim, out });
+            }
         }
-        let (start, size) = head_range(head_dim, kv_head);
-        // SAFETY: no other call has this thread's number, nor this head of this block.
-        let (new_keys, numbers) =
-            unsafe { (scratch.part(thread * BLOCK * head_dim, BLOCK * head_dim), piece.block.part(start, size)) };
-        let (keys, values) = numbers.split_at_mut(BLOCK * head_dim);
-        let padded = values.len() / BLOCK;
-        for (index, key) in new_keys.chunks_exact_mut(head_dim).take(piece.count).enumerate() {
+        let (start, size) = format.head_range(head_dim, kv_head);
+        // SAFETY: no other call has this head of this block.
+        let numbers = unsafe { piece.block.part(start, size) };
+        let keys = &mut scratch[..piece.count * head_dim];
+        for (index, key) in keys.chunks_exact_mut(head_dim).enumerate() {
             let row = piece.row + index;
             norm(level, key_norm, input(row, query_heads + kv_head, 1), key);
             if let Some(angles) = angles {
                 angles.rotate(row, key);
             }
-            let value = input(row, query_heads + kv_heads + kv_head, 1);
-            values[(piece.offset + index) * padded..][..head_dim].copy_from_slice(value);
         }
-        for (dimension, keys) in keys.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, key) in keys[piece.offset..][..piece.count].iter_mut().enumerate() {
-                *key = new_keys[index * head_dim + dimension];
+        let values = &data[piece.row * width + (query_heads + kv_heads + kv_head) * head_dim..];
+        let first = piece.offset;
+        match format {
+            Format::F32 => copy(keys, values, width, head_dim, first, numbers),
+            Format::Bytes => {
+                let head = ByteHead::new_mut(numbers, head_dim);
+                level.run(Append { keys, values, stride: width, head_dim, first, head });
             }
         }
     })?;
@@ -116,6 +129,19 @@ fn pieces<'a>(rows: &Rows, caches: &'a mut [&mut KvCache]) -> Result<Vec<Piece<'
         }
     }
     Ok(pieces)
+}
+
+/// Writes keys and values, `stride` numbers from one value to the next, into a head of f32 numbers from the position
+/// `first` on.
+fn copy(keys: &[f32], values: &[f32], stride: usize, head_dim: usize, first: usize, head: &mut [f32]) {
+    let (to_keys, to_values) = head.split_at_mut(BLOCK * head_dim);
+    let padded = to_values.len() / BLOCK;
+    for (index, key) in keys.chunks_exact(head_dim).enumerate() {
+        to_values[(first + index) * padded..][..head_dim].copy_from_slice(&values[index * stride..][..head_dim]);
+        for (number, to) in key.iter().zip(to_keys.chunks_exact_mut(BLOCK)) {
+            to[first + index] = *number;
+        }
+    }
 }
 
 /// Norms heads, or copies them when there is no norm.

@@ -1,14 +1,20 @@
 //! The inner loops, each written once over [`Simd`](super::simd::Simd).
 
+mod byte_span;
+mod bytes;
 mod dequantize;
 mod dots;
 mod panel;
+mod queries;
 mod rows;
 mod span;
 mod stored;
 
+pub(super) use byte_span::ByteSpan;
+pub(super) use bytes::{Append, ByteQuery, QuantizeQueries};
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
+pub(super) use queries::{Merge, Queries, State};
 pub(super) use rows::{ArgMax, NormRows, SiluRows};
-pub(super) use span::{Merge, Queries, Span, State};
+pub(super) use span::Span;
 pub(super) use stored::{Float, Format, Stored};

@@ -112,8 +112,6 @@ fn check_stories(device: Device) {
     let full = expected["greedy_text"].as_str().unwrap();
     assert_eq!(format!("<s> Once upon a time{}", outcome.text), full);
 
-    let exact = LoadOptions { precision: Precision::Exact, ..LoadOptions::default() };
-    let model = load_with(&engine, &folder, exact).unwrap();
     let score = model.score(&Request { top_logprobs: Some(5), ..Request::prompt("Once upon a time") }).unwrap();
     assert_eq!(serde_json::to_value(&score.tokens).unwrap(), expected["prompt_ids"]);
     let logprobs = expected["prompt_logprobs"].as_array().unwrap();

@@ -143,7 +143,8 @@ fn a_wrong_setting_is_seen() {
     let reference = case.reference();
     for (key, value) in [("rms_norm_eps", 2e-2), ("rope_theta", 20_000.0)] {
         let folder = Fixture::case(&case).set(key, value).build();
-        let model = load_with(&engine, folder.path(), LoadOptions::default()).unwrap();
+        let exact = LoadOptions { precision: Precision::Exact, ..LoadOptions::default() };
+        let model = load_with(&engine, folder.path(), exact).unwrap();
         let score = model.score(&Request::prompt_ids(tokens())).unwrap();
         let worst = score.logprobs[1..].iter().zip(&reference.next).map(|(a, b)| (a.unwrap() - b).abs());
         assert!(worst.fold(0.0, f32::max) > 2.0 * TOLERANCE, "{key} = {value} is not seen");

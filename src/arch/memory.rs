@@ -48,8 +48,9 @@ fn state(mixer: &Mixer) -> u64 {
     2 * (numbers * size_of::<f32>()) as u64
 }
 
-/// What one sequence of `context` positions takes, with `width` bytes a number in its cache.
-pub(crate) fn memory(spec: &Spec, context: usize, width: usize) -> Memory {
+/// What one sequence of `context` positions takes. `cache` gives the bytes of so many heads, of so many dimensions, for
+/// so many positions.
+pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, usize) -> u64) -> Memory {
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
@@ -62,8 +63,7 @@ pub(crate) fn memory(spec: &Spec, context: usize, width: usize) -> Memory {
         // A window's positions are dropped before a slice is appended, never while it is.
         let positions = attention.window.map_or(context, |window| context.min(window.saturating_add(ROWS as usize)));
         if attention.shares_kv_of.is_none() {
-            let row = 2 * attention.kv_heads * attention.head_dim * width;
-            kv = kv.saturating_add((row as u64).saturating_mul(positions as u64));
+            kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
         }
         let attention = rows(&attention.qkv) + attention.output.inputs as u64;
         widest = widest.max(attention);

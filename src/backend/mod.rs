@@ -23,7 +23,8 @@ pub(crate) mod profile;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// The backend's fast choice: the checkpoint's dtype on MLX.
+    /// The backend's fast choice: the checkpoint's dtype on MLX; on the CPU backend products and caches of 8-bit
+    /// integers, or f32 where the checkpoint is stored in f32.
     #[default]
     Default,
     /// f32 activations everywhere, for parity checks.

@@ -6,8 +6,10 @@ use once_cell::sync::OnceCell;
 use serde_json::{Value, json};
 
 use super::options::{Device, EngineOptions};
-use crate::backend::cpu::Pool;
+use crate::backend::cpu::{self, Pool};
+use crate::backend::{CacheLayout, Precision};
 use crate::error::{Error, Result};
+use crate::weights::Tensors;
 
 /// The most threads of the CPU backend.
 const MAX_THREADS: usize = 256;
@@ -87,6 +89,27 @@ impl Compute {
             Self::Mlx(crate::backend::mlx::MlxDevice::Gpu) => Device::MlxGpu,
             #[cfg(feature = "mlx")]
             Self::Mlx(crate::backend::mlx::MlxDevice::Cpu) => Device::MlxCpu,
+        }
+    }
+
+    /// The precision to compute a checkpoint in. On the CPU backend, one that is stored in f32 loses nothing: default
+    /// precision is no lower than what the checkpoint has, as on MLX.
+    pub fn precision(&self, asked: Precision, tensors: &Tensors) -> Precision {
+        match self {
+            Self::Cpu(_) if tensors.is_f32() => Precision::Exact,
+            _ => asked,
+        }
+    }
+
+    /// Bytes that the cache of a layer takes; with MLX at most.
+    pub fn cache_bytes(&self, precision: Precision, layout: CacheLayout, positions: usize) -> u64 {
+        match self {
+            Self::Cpu(_) => cpu::cache_bytes(precision, &layout, positions),
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => {
+                let row = 2 * layout.kv_heads * layout.head_dim * size_of::<f32>();
+                (row as u64).saturating_mul(positions as u64)
+            }
         }
     }
 

@@ -73,7 +73,7 @@ impl Engine {
         report.now(Stage::Check, 0, 0)?;
 
         let id = next_model_id();
-        let weight_bytes = weights::needed_bytes(&spec, &tensors) + arch::memory(&spec, 1, size_of::<f32>()).work;
+        let weight_bytes = weights::needed_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_, _, _| 0).work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
         let recipe = Arc::new(Recipe {
             id,

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::options::ProbeOptions;
+use super::device::Compute;
+use super::options::{EngineOptions, ProbeOptions};
 use crate::arch;
+use crate::backend::{CacheLayout, Precision};
 use crate::error::Result;
 use crate::source;
 use crate::weights::{self, Tensors};
@@ -11,7 +13,8 @@ use crate::weights::{self, Tensors};
 /// The context that memory is estimated for when the options name none.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// What a model is, and the memory that its weights and the state of one sequence take, as JSON. Reads no weights.
+/// What a model is, and the memory that its weights and the state of one sequence take on the device that engines
+/// choose by default, as JSON. Reads no weights.
 ///
 /// # Errors
 /// As [`Engine::load`](crate::Engine::load): a model that can't be loaded is refused here for the same reason.
@@ -22,7 +25,11 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     let tensors = Tensors::probe(&files)?;
     weights::check_names(&spec, &tensors)?;
     let weight_bytes = weights::needed_bytes(&spec, &tensors);
-    let memory = arch::memory(&spec, context, size_of::<f32>());
+    let compute = Compute::choose(&EngineOptions::default())?;
+    let precision = compute.precision(Precision::Default, &tensors);
+    let memory = arch::memory(&spec, context, |kv_heads, head_dim, positions| {
+        compute.cache_bytes(precision, CacheLayout { kv_heads, head_dim, window: None }, positions)
+    });
     Ok(json!({
         "source": files.label(),
         "supported": true,

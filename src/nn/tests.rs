@@ -1,5 +1,7 @@
 //! One prompt computed in different ways gives the same log-probabilities.
 
+mod precision;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,13 +14,18 @@ use crate::source;
 use crate::support::{Fixture, case, tokens};
 use crate::weights::Tensors;
 
-fn cpu() -> Rc<Cpu> {
-    Rc::new(Cpu::new(Pool::new(2).unwrap(), Precision::Exact).unwrap())
+/// A backend of each precision.
+fn cpus() -> [Rc<Cpu>; 2] {
+    [Precision::Exact, Precision::Default].map(|precision| Rc::new(Cpu::new(Pool::new(2).unwrap(), precision).unwrap()))
 }
 
 fn decoder<B: Backend>(backend: &Rc<B>, fixture: &Fixture) -> Decoder<B> {
     let folder = fixture.build();
-    let files = source::resolve(&folder.path().display().to_string()).unwrap();
+    decoder_of(backend, &folder.path().display().to_string())
+}
+
+fn decoder_of<B: Backend>(backend: &Rc<B>, source: &str) -> Decoder<B> {
+    let files = source::resolve(source).unwrap();
     let spec = Arc::new(arch::spec(&files).unwrap());
     let tensors = Arc::new(Tensors::open(&files).unwrap());
     let mut builder = Builder::new(Rc::clone(backend), spec, tensors);
@@ -139,22 +146,22 @@ fn interruptions_change_nothing<B: Backend>(backend: &Rc<B>, tolerance: f32) {
 
 #[test]
 fn slices_agree_on_the_cpu() {
-    slices_agree(&cpu(), 0.0);
+    cpus().iter().for_each(|cpu| slices_agree(cpu, 0.0));
 }
 
 #[test]
 fn batches_agree_on_the_cpu() {
-    batches_agree(&cpu(), 0.0);
+    cpus().iter().for_each(|cpu| batches_agree(cpu, 0.0));
 }
 
 #[test]
 fn forks_and_rewinds_agree_on_the_cpu() {
-    forks_and_rewinds_agree(&cpu(), 0.0);
+    cpus().iter().for_each(|cpu| forks_and_rewinds_agree(cpu, 0.0));
 }
 
 #[test]
 fn interruptions_change_nothing_on_the_cpu() {
-    interruptions_change_nothing(&cpu(), 0.0);
+    cpus().iter().for_each(|cpu| interruptions_change_nothing(cpu, 0.0));
 }
 
 #[cfg(feature = "mlx")]

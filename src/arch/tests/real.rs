@@ -40,7 +40,10 @@ fn qwen3_0_6b() {
     }));
     assert_eq!(spec.layers[27].attention().unwrap().output.inputs, 2048);
     assert_eq!(spec.layers[0].attention().unwrap().query_norm.as_ref().map(|norm| norm.size), Some(128));
-    assert_eq!(memory(&spec, 40_960, 2).kv, 28 * 2 * 8 * 128 * 40_960 * 2);
+    assert_eq!(
+        memory(&spec, 40_960, |heads, dim, positions| (2 * 2 * heads * dim * positions) as u64).kv,
+        28 * 2 * 8 * 128 * 40_960 * 2
+    );
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use super::Cpu;
 use super::buffer::Buffer;
-use super::cache::{BLOCK, KvCache};
+use super::cache::KvCache;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
-use super::kernels::{Merge, Queries, Span, State};
+use super::head::{BLOCK, Format};
+use super::kernels::{ByteQuery, ByteSpan, Merge, Queries, Span, State};
 use super::norm::{Norm, norm_heads};
 use super::prepare::{prepare, prepare_queries};
-use super::simd::Level;
+use super::simd::{LANES, Level};
 use super::tensor::Tensor;
 use crate::backend::{AttentionExtras, AttentionParams, Cache, Rows};
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ struct Blocks<'a> {
 
 /// Consecutive positions of a segment that attend together, for one key head.
 struct Tile<'a> {
+    format: Format,
     queries: Queries<'a>,
     blocks: &'a Blocks<'a>,
     kv_head: usize,
@@ -61,7 +63,7 @@ pub(super) fn attention(
     rows: &Rows,
     caches: &mut [&mut KvCache],
 ) -> Result<Tensor> {
-    let heads = check(qkv, params, rows, caches)?;
+    let heads = check(cpu, qkv, params, rows, caches)?;
     let (normed, params) = early_norms(cpu, qkv, params)?;
     let queries = prepare(cpu, normed.as_ref().unwrap_or(qkv), &params, heads, rows, caches)?;
     let views: Vec<&KvCache> = caches.iter().map(|cache| &**cache).collect();
@@ -118,7 +120,13 @@ fn early_norms<'a>(
     Ok((Some(norm_heads(cpu, qkv, query, key, widths)?), rest))
 }
 
-fn check(qkv: &Tensor, params: &AttentionParams<'_, Cpu>, rows: &Rows, caches: &[&mut KvCache]) -> Result<Heads> {
+fn check(
+    cpu: &Cpu,
+    qkv: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    rows: &Rows,
+    caches: &[&mut KvCache],
+) -> Result<Heads> {
     let AttentionParams { heads, kv_heads, head_dim, window, .. } = *params;
     if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) || window == Some(0) {
         return Err(Error::internal(format!(
@@ -139,6 +147,9 @@ fn check(qkv: &Tensor, params: &AttentionParams<'_, Cpu>, rows: &Rows, caches: &
         )));
     }
     for (segment, cache) in rows.segments().iter().zip(caches) {
+        if cache.format() != Format::of(cpu.precision) {
+            return Err(Error::internal(format!("a cache of {:?} for {:?}", cache.format(), cpu.precision)));
+        }
         let layout = cache.layout();
         let keeps = layout.window.is_none_or(|held| window.is_some_and(|window| window <= held));
         if layout.kv_heads != kv_heads || layout.head_dim != head_dim || !keeps {
@@ -167,6 +178,7 @@ fn attend(
     rows: &Rows,
     caches: &[&KvCache],
 ) -> Result<Tensor> {
+    let format = Format::of(cpu.precision);
     let blocks: Vec<_> = caches
         .iter()
         .map(|cache| {
@@ -174,7 +186,7 @@ fn attend(
             Blocks { blocks: blocks.collect(), dropped }
         })
         .collect();
-    let tiles = tiles(queries, params, heads, rows, &blocks);
+    let tiles = tiles(queries, params, heads, rows, &blocks, format);
     let width = heads.heads * heads.head_dim;
     let mut out = cpu.arena.allocate(rows.len() * width)?;
     let shared = Disjoint::new(&mut out);
@@ -195,18 +207,21 @@ fn tiles<'a>(
     heads: Heads,
     rows: &Rows,
     blocks: &'a [Blocks<'a>],
+    format: Format,
 ) -> Vec<Tile<'a>> {
     let positions = (QUERIES / heads.group).max(1);
-    let stride = heads.heads * heads.head_dim;
+    let width = query_numbers(format, heads.head_dim);
+    let stride = heads.heads * width;
     let mut tiles = Vec::new();
     for (segment, blocks) in rows.segments().iter().zip(blocks) {
         for first in (0..segment.len).step_by(positions) {
             for kv_head in 0..heads.kv_heads {
                 let row = segment.start + first;
                 let queries = Queries {
-                    data: &queries[row * stride + kv_head * heads.group * heads.head_dim..],
+                    data: &queries[row * stride + kv_head * heads.group * width..],
                     group: heads.group,
                     stride,
+                    width,
                     head_dim: heads.head_dim,
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
@@ -216,17 +231,29 @@ fn tiles<'a>(
                 let visible = queries.visible();
                 let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);
                 let sinks = params.extras.sinks.map(|sinks| &sinks[kv_head * heads.group..][..heads.group]);
-                tiles.push(Tile { queries, blocks, kv_head, sinks, row, spans });
+                tiles.push(Tile { format, queries, blocks, kv_head, sinks, row, spans });
             }
         }
     }
     tiles
 }
 
+/// Numbers of a prepared query.
+pub(super) fn query_numbers(format: Format, head_dim: usize) -> usize {
+    match format {
+        Format::F32 => head_dim,
+        Format::Bytes => ByteQuery::numbers(head_dim),
+    }
+}
+
 /// Numbers of a state, and of the scratch beside it.
 fn sizes(heads: Heads, tiles: &[Tile<'_>]) -> (usize, usize) {
     let count = tiles.iter().map(|tile| tile.queries.count()).max().unwrap_or(0);
-    (State::size(count, heads.head_dim), ((BLOCK + 1) * count).next_multiple_of(16))
+    let scratch = tiles.iter().map(|tile| match tile.format {
+        Format::F32 => Span::scratch(tile.queries.count()),
+        Format::Bytes => ByteSpan::scratch(tile.queries.count(), heads.head_dim),
+    });
+    (State::size(count, heads.head_dim), scratch.max().unwrap_or(0).next_multiple_of(LANES))
 }
 
 /// Each thread takes whole tiles: best for many queries.
@@ -289,17 +316,13 @@ fn split_over_spans(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], spans: usize, o
 impl Tile<'_> {
     fn attend(&self, level: Level, span: usize, state: &mut State<'_>, scratch: &mut [f32]) {
         let visible = self.queries.visible();
-        let blocks = (span * SPAN).max(visible.start / BLOCK)..((span + 1) * SPAN).min(visible.end.div_ceil(BLOCK));
-        let (blocks, held) = (self.blocks, blocks);
-        level.run(Span {
-            queries: self.queries,
-            blocks: &blocks.blocks,
-            dropped: blocks.dropped,
-            kv_head: self.kv_head,
-            span: held,
-            state,
-            scratch,
-        });
+        let span = (span * SPAN).max(visible.start / BLOCK)..((span + 1) * SPAN).min(visible.end.div_ceil(BLOCK));
+        let (queries, kv_head) = (self.queries, self.kv_head);
+        let Blocks { ref blocks, dropped } = *self.blocks;
+        match self.format {
+            Format::F32 => level.run(Span { queries, blocks, dropped, kv_head, span, state, scratch }),
+            Format::Bytes => level.run(ByteSpan { queries, blocks, dropped, kv_head, span, state, scratch }),
+        }
     }
 
     fn write(&self, total: &State<'_>, heads: Heads, out: &Disjoint<'_>) {

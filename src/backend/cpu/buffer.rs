@@ -56,6 +56,30 @@ impl DerefMut for Lines {
     }
 }
 
+/// Bytes that f32 memory may hold instead: any bits are valid for them, and they need no more alignment.
+pub(super) trait Plain: Copy + sealed::Plain {}
+
+impl<T: Copy + sealed::Plain> Plain for T {}
+
+mod sealed {
+    pub trait Plain {}
+    impl Plain for u8 {}
+    impl Plain for i16 {}
+    impl Plain for i32 {}
+}
+
+/// The same memory as integers.
+pub(super) fn cast<T: Plain>(floats: &[f32]) -> &[T] {
+    // SAFETY: see `Plain`; the length in bytes is the same.
+    unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), size_of_val(floats) / size_of::<T>()) }
+}
+
+/// The same memory as integers.
+pub(super) fn cast_mut<T: Plain>(floats: &mut [f32]) -> &mut [T] {
+    // SAFETY: see `Plain`; the length in bytes is the same, any bits are valid floats, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats) / size_of::<T>()) }
+}
+
 /// Hands out buffers and takes them back, so that large activations don't cost a system call and page faults each.
 #[derive(Default)]
 pub(super) struct Arena {

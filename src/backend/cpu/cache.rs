@@ -4,13 +4,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::buffer::Lines;
+use super::head::{BLOCK, Format};
 use super::memory::{Charge, PROCESS};
-use super::simd::LANES;
 use crate::backend::{Cache, CacheLayout};
 use crate::error::{Error, Result};
-
-/// Positions of a block. Blocks begin at multiples of it, whatever the appends were.
-pub(super) const BLOCK: usize = 64;
 
 /// Positions that a window keeps beyond what it sees, so that a few can be taken back.
 const SLACK: usize = 64;
@@ -18,6 +15,7 @@ const SLACK: usize = 64;
 /// Keys and values of a sequence in one layer.
 pub(crate) struct KvCache {
     layout: CacheLayout,
+    format: Format,
     /// Blocks held, the oldest first.
     blocks: VecDeque<Rc<Block>>,
     /// Blocks dropped before them.
@@ -25,55 +23,43 @@ pub(crate) struct KvCache {
     len: usize,
 }
 
-/// 64 positions. For each head, the keys with the positions side by side (`head_dim × 64`), so that scores need no
-/// sum over lanes, then the values (`64 × padded head_dim`).
+/// 64 positions, head by head: see [`Format`].
 struct Block {
     numbers: Lines,
     _charge: Charge,
 }
 
 impl Block {
-    fn new(layout: &CacheLayout) -> Result<Self> {
-        let head = head_numbers(layout.head_dim);
+    fn new(layout: &CacheLayout, format: Format) -> Result<Self> {
+        let head = format.head_numbers(layout.head_dim);
         let count = head.and_then(|head| head.checked_mul(layout.kv_heads)).unwrap_or(usize::MAX / size_of::<f32>());
         let numbers = Lines::zeroed(count, "64 more positions of the KV cache")?;
         let charge = PROCESS.charge(numbers.bytes());
         Ok(Self { numbers, _charge: charge })
     }
 
-    fn copy(&self, layout: &CacheLayout) -> Result<Self> {
-        let mut copy = Self::new(layout)?;
-        copy.numbers.copy_from_slice(&self.numbers);
-        Ok(copy)
+    fn copy(&self) -> Result<Self> {
+        let mut numbers = Lines::zeroed(self.numbers.len(), "a copy of 64 positions of the KV cache")?;
+        numbers.copy_from_slice(&self.numbers);
+        let charge = PROCESS.charge(numbers.bytes());
+        Ok(Self { numbers, _charge: charge })
     }
-}
-
-/// Numbers of one head in a block.
-fn head_numbers(head_dim: usize) -> Option<usize> {
-    head_dim.checked_next_multiple_of(LANES)?.checked_add(head_dim)?.checked_mul(BLOCK)
-}
-
-/// Where the keys and then the values of one head are in a block: the first number and how many.
-pub(super) fn head_range(head_dim: usize, head: usize) -> (usize, usize) {
-    let numbers = BLOCK * (head_dim + head_dim.next_multiple_of(LANES));
-    (head * numbers, numbers)
-}
-
-/// Keys and values of one head in a block.
-pub(super) fn head(block: &[f32], head_dim: usize, head: usize) -> (&[f32], &[f32]) {
-    let (start, numbers) = head_range(head_dim, head);
-    block[start..][..numbers].split_at(BLOCK * head_dim)
 }
 
 impl KvCache {
     /// Holds nothing yet.
-    pub(super) fn new(layout: CacheLayout) -> Self {
-        Self { layout, blocks: VecDeque::new(), dropped: 0, len: 0 }
+    pub(super) fn new(layout: CacheLayout, format: Format) -> Self {
+        Self { layout, format, blocks: VecDeque::new(), dropped: 0, len: 0 }
     }
 
     /// What it holds.
     pub(super) fn layout(&self) -> &CacheLayout {
         &self.layout
+    }
+
+    /// How it holds it.
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     /// Drops what no later position sees, and makes the blocks of the next `count` positions this cache's own.
@@ -89,8 +75,8 @@ impl KvCache {
         for index in first..end.div_ceil(BLOCK).saturating_sub(self.dropped) {
             match self.blocks.get_mut(index) {
                 Some(block) if Rc::strong_count(block) == 1 => {}
-                Some(block) => *block = Rc::new(block.copy(&self.layout)?),
-                None => self.blocks.push_back(Rc::new(Block::new(&self.layout)?)),
+                Some(block) => *block = Rc::new(block.copy()?),
+                None => self.blocks.push_back(Rc::new(Block::new(&self.layout, self.format)?)),
             }
         }
         Ok(())
@@ -142,7 +128,7 @@ impl Cache for KvCache {
     }
 
     fn fork(&self) -> Self {
-        Self { layout: self.layout, blocks: self.blocks.clone(), dropped: self.dropped, len: self.len }
+        Self { blocks: self.blocks.clone(), ..*self }
     }
 
     fn bytes(&self) -> usize {
@@ -151,8 +137,8 @@ impl Cache for KvCache {
 }
 
 /// Bytes that a cache of `len` positions takes at most.
-pub(super) fn bytes_of(layout: &CacheLayout, len: usize) -> usize {
+pub(super) fn bytes_of(layout: &CacheLayout, format: Format, len: usize) -> usize {
     let held = layout.window.map_or(len, |window| len.min(window.saturating_add(SLACK + BLOCK)));
-    let block = head_numbers(layout.head_dim).unwrap_or(0) * layout.kv_heads * size_of::<f32>();
-    held.div_ceil(BLOCK) * block
+    let head = format.head_numbers(layout.head_dim).unwrap_or(0);
+    held.div_ceil(BLOCK).saturating_mul(head).saturating_mul(layout.kv_heads).saturating_mul(size_of::<f32>())
 }

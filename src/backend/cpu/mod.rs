@@ -12,6 +12,7 @@ use std::sync::Arc;
 use self::buffer::Arena;
 use self::cache::KvCache;
 use self::experts::Experts;
+use self::head::Format;
 use self::linear::Linear;
 use self::norm::Norm;
 use self::recurrent::{Conv, State};
@@ -36,6 +37,7 @@ mod cache;
 mod disjoint;
 mod elementwise;
 mod experts;
+mod head;
 mod kernels;
 mod linear;
 mod matmul;
@@ -57,17 +59,23 @@ pub(crate) fn simd_level() -> &'static str {
     Level::best().name()
 }
 
+/// Bytes that a cache of `len` positions takes at most.
+pub(crate) fn cache_bytes(precision: Precision, layout: &CacheLayout, len: usize) -> u64 {
+    cache::bytes_of(layout, Format::of(precision), len) as u64
+}
+
 /// The backend that runs everywhere.
 pub(crate) struct Cpu {
     pool: Arc<Pool>,
     level: Level,
+    precision: Precision,
     arena: Rc<Arena>,
 }
 
 impl Cpu {
-    /// A backend that computes on the threads of `pool`. Both precisions are f32 so far.
-    pub(crate) fn new(pool: Arc<Pool>, _precision: Precision) -> Result<Self> {
-        Ok(Self::with_level(pool, Level::best()))
+    /// A backend that computes on the threads of `pool`.
+    pub(crate) fn new(pool: Arc<Pool>, precision: Precision) -> Result<Self> {
+        Ok(Self::with_level(pool, Level::best(), precision))
     }
 
     /// How fast the threads read memory together.
@@ -75,8 +83,8 @@ impl Cpu {
         bandwidth::read_bytes_per_second(&self.pool)
     }
 
-    fn with_level(pool: Arc<Pool>, level: Level) -> Self {
-        Self { pool, level, arena: Rc::default() }
+    fn with_level(pool: Arc<Pool>, level: Level, precision: Precision) -> Self {
+        Self { pool, level, precision, arena: Rc::default() }
     }
 
     /// [`Pool::run`], on the calling thread alone when it isn't worth more.
@@ -129,11 +137,11 @@ impl Backend for Cpu {
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
-        KvCache::new(layout)
+        KvCache::new(layout, Format::of(self.precision))
     }
 
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
-        cache::bytes_of(&layout, len)
+        cache::bytes_of(&layout, Format::of(self.precision), len)
     }
 
     fn embed(&self, table: &Linear, ids: Ids<'_, Self>) -> Result<Tensor> {

@@ -1,12 +1,13 @@
 //! What happens to queries, keys and values before attention: norms, rope, and the way into the caches.
 
 use super::Cpu;
-use super::attention::Heads;
+use super::attention::{Heads, query_numbers};
 use super::buffer::Buffer;
-use super::cache::{BLOCK, KvCache, head_range};
+use super::cache::KvCache;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
-use super::kernels::NormRows;
+use super::head::{BLOCK, ByteHead, Format};
+use super::kernels::{Append, NormRows, QuantizeQueries};
 use super::norm::Norm;
 use super::rope::Angles;
 use super::simd::Level;
@@ -43,35 +44,49 @@ pub(super) fn prepare(
     let angles = params.rope.map(|rope| rope.angles(rows));
     let angles = angles.as_deref();
 
-    let mut queries = cpu.arena.allocate(rows.len() * query_heads * head_dim)?;
-    let mut scratch = cpu.arena.allocate(BLOCK * head_dim * cpu.pool.threads())?;
+    let format = Format::of(cpu.precision);
+    let query = query_numbers(format, head_dim);
+    let mut queries = cpu.arena.allocate(rows.len() * query_heads * query)?;
+    // Query heads of a row; keys of a block; its values where they are normed.
+    let (keys_room, values_room) = (BLOCK.max(group) * head_dim, BLOCK * head_dim);
+    let room = keys_room + if params.extras.value_norm.is_some() { values_room } else { 0 };
+    let mut scratch = cpu.arena.allocate(room * cpu.pool.threads())?;
     let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
     let turn = Turn::new(cpu, params, rows, angles);
     let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
     cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
         let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
         let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
+        // SAFETY: no other call has this thread's number.
+        let (scratch, normed) = unsafe { scratch.part(thread * room, room) }.split_at_mut(keys_room);
         for row in piece.row..piece.row + piece.count {
             let first = kv_head * group;
             // SAFETY: no other call has these heads of this row.
-            let queries = unsafe { shared.part((row * query_heads + first) * head_dim, group * head_dim) };
-            turn.queries(row, input(row, first, group), queries);
+            let out = unsafe { shared.part((row * query_heads + first) * query, group * query) };
+            turn.quantized_queries(format, row, input(row, first, group), scratch, out);
         }
-        let (start, size) = head_range(head_dim, kv_head);
-        // SAFETY: no other call has this thread's number, nor this head of this block.
-        let (new_keys, numbers) =
-            unsafe { (scratch.part(thread * BLOCK * head_dim, BLOCK * head_dim), piece.block.part(start, size)) };
-        let (keys, values) = numbers.split_at_mut(BLOCK * head_dim);
-        let padded = values.len() / BLOCK;
-        for (index, key) in new_keys.chunks_exact_mut(head_dim).take(piece.count).enumerate() {
+        let (start, size) = format.head_range(head_dim, kv_head);
+        // SAFETY: no other call has this head of this block.
+        let numbers = unsafe { piece.block.part(start, size) };
+        let keys = &mut scratch[..piece.count * head_dim];
+        let value_head = query_heads + kv_heads + kv_head;
+        for (index, key) in keys.chunks_exact_mut(head_dim).enumerate() {
             let row = piece.row + index;
             turn.heads(row, turn.key_norm, input(row, query_heads + kv_head, 1), key);
-            let value = input(row, query_heads + kv_heads + kv_head, 1);
-            norm(level, turn.value_norm, value, &mut values[(piece.offset + index) * padded..][..head_dim]);
+            if turn.value_norm.is_some() {
+                norm(level, turn.value_norm, input(row, value_head, 1), &mut normed[index * head_dim..][..head_dim]);
+            }
         }
-        for (dimension, keys) in keys.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, key) in keys[piece.offset..][..piece.count].iter_mut().enumerate() {
-                *key = new_keys[index * head_dim + dimension];
+        let (values, stride) = match turn.value_norm {
+            Some(_) => (&*normed, head_dim),
+            None => (&data[piece.row * width + value_head * head_dim..], width),
+        };
+        let first = piece.offset;
+        match format {
+            Format::F32 => copy(keys, values, stride, head_dim, first, numbers),
+            Format::Bytes => {
+                let head = ByteHead::new_mut(numbers, head_dim);
+                level.run(Append { keys, values, stride, head_dim, first, head });
             }
         }
     })?;
@@ -88,11 +103,14 @@ pub(super) fn prepare_queries(
 ) -> Result<Buffer> {
     check(params, heads)?;
     let width = heads.heads * heads.head_dim;
+    let format = Format::of(cpu.precision);
+    let out_width = heads.heads * query_numbers(format, heads.head_dim);
     let angles = params.rope.map(|rope| rope.angles(rows));
     let turn = Turn::new(cpu, params, rows, angles.as_deref());
-    let mut out = cpu.arena.allocate(rows.len() * width)?;
-    for (row, (x, out)) in queries.data().chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-        turn.queries(row, x, out);
+    let mut out = cpu.arena.allocate(rows.len() * out_width)?;
+    let mut scratch = cpu.arena.allocate(width)?;
+    for (row, (x, out)) in queries.data().chunks_exact(width).zip(out.chunks_exact_mut(out_width)).enumerate() {
+        turn.quantized_queries(format, row, x, &mut scratch, out);
     }
     Ok(out)
 }
@@ -150,6 +168,19 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Norms, rotates and scales query heads of a row, and stores them as the attention of `format` reads them.
+    /// `scratch` has room for them as numbers.
+    fn quantized_queries(&self, format: Format, row: usize, x: &[f32], scratch: &mut [f32], out: &mut [f32]) {
+        match format {
+            Format::F32 => self.queries(row, x, out),
+            Format::Bytes => {
+                let numbers = &mut scratch[..x.len()];
+                self.queries(row, x, numbers);
+                self.level.run(QuantizeQueries { x: numbers, head_dim: self.head_dim, out });
+            }
+        }
+    }
+
     /// Norms, rotates and scales query heads of a row.
     fn queries(&self, row: usize, x: &[f32], out: &mut [f32]) {
         self.heads(row, self.query_norm, x, out);
@@ -204,6 +235,19 @@ fn pieces<'a>(rows: &Rows, caches: &'a mut [&mut KvCache]) -> Result<Vec<Piece<'
         }
     }
     Ok(pieces)
+}
+
+/// Writes keys and values, `stride` numbers from one value to the next, into a head of f32 numbers from the position
+/// `first` on.
+fn copy(keys: &[f32], values: &[f32], stride: usize, head_dim: usize, first: usize, head: &mut [f32]) {
+    let (to_keys, to_values) = head.split_at_mut(BLOCK * head_dim);
+    let padded = to_values.len() / BLOCK;
+    for (index, key) in keys.chunks_exact(head_dim).enumerate() {
+        to_values[(first + index) * padded..][..head_dim].copy_from_slice(&values[index * stride..][..head_dim]);
+        for (number, to) in key.iter().zip(to_keys.chunks_exact_mut(BLOCK)) {
+            to[first + index] = *number;
+        }
+    }
 }
 
 /// Norms heads, or copies them when there is no norm.

@@ -1,4 +1,4 @@
-//! Attention of a few queries over a span of positions, and the union of spans.
+//! Attention of a few queries over a span of positions in f32.
 //!
 //! Blocks and spans begin at fixed positions. Within a span, blocks are taken in order with a running maximum
 //! (Milakov and Gimelshein 2018), and spans are united in order. So the result of a query depends neither on how its
@@ -6,102 +6,11 @@
 
 use std::ops::Range;
 
-use super::super::cache::{BLOCK, head};
+use super::super::head::{BLOCK, float_head};
 use super::super::simd::{Kernel, LANES, Lanes, Simd, exp, exp_one};
 use super::activate::softcap;
 use super::panel::{Panel, Strided};
-
-/// Queries of consecutive positions of a sequence that read the same key head.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Queries<'a> {
-    /// From the first query on, scaled.
-    pub data: &'a [f32],
-    /// Queries of a position.
-    pub group: usize,
-    /// Numbers from one position to the next.
-    pub stride: usize,
-    pub head_dim: usize,
-    /// Position of the first.
-    pub position: usize,
-    /// Number of positions.
-    pub positions: usize,
-    /// Positions that each sees, itself included.
-    pub window: Option<usize>,
-    /// Scores become `softcap * tanh(scores / softcap)`.
-    pub softcap: Option<f32>,
-}
-
-impl Queries<'_> {
-    /// Number of queries.
-    pub fn count(&self) -> usize {
-        self.positions * self.group
-    }
-
-    /// Positions that any of them sees.
-    pub fn visible(&self) -> Range<usize> {
-        self.sees(0).start..self.position + self.positions
-    }
-
-    /// Positions that those of one position see.
-    #[inline(always)]
-    fn sees(&self, index: usize) -> Range<usize> {
-        let end = self.position + index + 1;
-        self.window.map_or(0, |window| end.saturating_sub(window))..end
-    }
-
-    /// The part of [`sees`](Self::sees) in a block, counted from its start; empty when nothing.
-    #[inline(always)]
-    fn sees_in_block(&self, index: usize, block: usize) -> Range<usize> {
-        let sees = self.sees(index);
-        let first = block * BLOCK;
-        sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK)
-    }
-}
-
-/// Unfinished attention of some queries.
-pub(in super::super) struct State<'a> {
-    /// The largest score of each.
-    max: &'a mut [f32],
-    /// The sum of the weights relative to it.
-    sum: &'a mut [f32],
-    /// The weighted sum of the values, padded to a multiple of 16 for each.
-    values: &'a mut [f32],
-}
-
-impl<'a> State<'a> {
-    /// Numbers needed for `count` queries.
-    pub fn size(count: usize, head_dim: usize) -> usize {
-        count.next_multiple_of(LANES) * 2 + count * head_dim.next_multiple_of(LANES)
-    }
-
-    /// Lays a state out in [`size`](Self::size) numbers, keeping their content.
-    pub fn new(room: &'a mut [f32], count: usize, head_dim: usize) -> Self {
-        let padded = count.next_multiple_of(LANES);
-        let (max, room) = room.split_at_mut(padded);
-        let (sum, values) = room.split_at_mut(padded);
-        let values = &mut values[..count * head_dim.next_multiple_of(LANES)];
-        Self { max: &mut max[..count], sum: &mut sum[..count], values }
-    }
-
-    /// Nothing seen yet.
-    #[inline(always)]
-    pub fn clear(&mut self) {
-        self.max.fill(f32::NEG_INFINITY);
-        self.sum.fill(0.0);
-        self.values.fill(0.0);
-    }
-
-    /// The attention of one query. A sink is a score that takes its share of the weight and adds nothing.
-    pub fn finish(&self, query: usize, sink: Option<f32>, out: &mut [f32]) {
-        let values = &self.values[query * out.len().next_multiple_of(LANES)..];
-        // Infinite where the sink is far above all scores, and then nothing is left of the values.
-        let share = sink.map_or(0.0, |sink| f64::from(sink - self.max[query]).exp() as f32);
-        let sum = self.sum[query] + share;
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = value / sum;
-        }
-    }
-}
+use super::queries::{Queries, State};
 
 /// Attends over some consecutive blocks.
 pub(in super::super) struct Span<'a, 'b> {
@@ -114,8 +23,15 @@ pub(in super::super) struct Span<'a, 'b> {
     pub span: Range<usize>,
     /// The result; its content doesn't matter.
     pub state: &'a mut State<'b>,
-    /// Room for `(BLOCK + 1) * count` numbers.
+    /// Room for [`scratch`](Self::scratch) numbers.
     pub scratch: &'a mut [f32],
+}
+
+impl Span<'_, '_> {
+    /// Numbers of scratch for `count` queries.
+    pub fn scratch(count: usize) -> usize {
+        (BLOCK + 1) * count
+    }
 }
 
 impl Kernel for Span<'_, '_> {
@@ -128,22 +44,16 @@ impl Kernel for Span<'_, '_> {
         let keep = &mut keep[..count];
         self.state.clear();
         for block in self.span.clone() {
-            let (mut first, mut end) = (BLOCK, 0);
-            for index in 0..queries.positions {
-                let sees = queries.sees_in_block(index, block);
-                if !sees.is_empty() {
-                    (first, end) = (first.min(sees.start), end.max(sees.end));
-                }
-            }
+            let Range { start: first, end } = queries.visible_in_block(block);
             if first >= end {
                 continue;
             }
-            let (keys, values) = head(self.blocks[block - self.dropped], queries.head_dim, self.kv_head);
+            let (keys, values) = float_head(self.blocks[block - self.dropped], queries.head_dim, self.kv_head);
             let rows = Strided {
                 data: queries.data,
                 group: queries.group,
                 outer: queries.stride,
-                inner: queries.head_dim,
+                inner: queries.width,
                 len: queries.head_dim,
             };
             let columns = first / LANES..end.div_ceil(LANES);
@@ -200,35 +110,4 @@ fn weigh<S: Simd>(s: S, row: &mut [f32], sees: Range<usize>, max: &mut f32, sum:
     *sum = *sum * keep + s.sum(total);
     *max = highest;
     keep
-}
-
-/// Adds a span to those before it.
-pub(in super::super) struct Merge<'a, 'b> {
-    pub total: &'a mut State<'b>,
-    pub span: &'a State<'b>,
-}
-
-impl Kernel for Merge<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (total, span) = (self.total, self.span);
-        let width = total.values.len() / total.max.len();
-        for query in 0..total.max.len() {
-            let (before, now) = (total.max[query], span.max[query]);
-            if now == f32::NEG_INFINITY {
-                continue;
-            }
-            let highest = if before > now { before } else { now };
-            let (keep, take) = (exp_one(s, before - highest), exp_one(s, now - highest));
-            total.max[query] = highest;
-            total.sum[query] = total.sum[query] * keep + span.sum[query] * take;
-            let (keep, take) = (s.splat(keep), s.splat(take));
-            let values = total.values[query * width..][..width].as_chunks_mut().0;
-            for (total, span) in values.iter_mut().zip(span.values[query * width..][..width].as_chunks().0) {
-                s.store(s.fma(s.load(span), take, s.mul(s.load(total), keep)), total);
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! AVX-512 (F, BW, DQ, VL): one register of 16 lanes.
+//! AVX-512 (F, BW, DQ, VL, VNNI): one register of 16 lanes.
 
 use std::arch::x86_64::*;
 
@@ -14,11 +14,12 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
         && super::avx2::is_available()
 }
 
 /// Runs a kernel compiled with the instructions.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }

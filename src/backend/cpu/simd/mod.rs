@@ -9,11 +9,13 @@ use std::sync::OnceLock;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bytes;
 mod exp;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
+pub(super) use bytes::Bytes;
 pub(super) use exp::{exp, exp_one};
 
 /// Lanes of a vector at every level.
@@ -107,7 +109,7 @@ pub(super) trait Kernel {
     type Output;
 
     /// Runs it with vectors of one level.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
+    fn run<S: Bytes>(self, simd: S) -> Self::Output;
 }
 
 /// A set of instructions that this processor has.

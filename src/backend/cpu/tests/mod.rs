@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use super::simd::Level;
 use super::{Cpu, Pool, Tensor};
 use crate::arch::spec::QuantizationFormat;
+use crate::backend::Precision;
 use crate::weights::{Dtype, LinearData, Matrix, TensorView};
 
 mod attention;
@@ -33,10 +34,16 @@ impl Random {
     }
 }
 
-/// A backend for each level, with one thread and with several.
+/// An exact backend for each level, with one thread and with several.
 pub(super) fn backends() -> Vec<Cpu> {
+    backends_of(Precision::Exact)
+}
+
+/// A backend for each level, with one thread and with several.
+pub(super) fn backends_of(precision: Precision) -> Vec<Cpu> {
     let levels = Level::available().into_iter();
-    levels.flat_map(|level| [1, 3].map(|threads| Cpu::with_level(Pool::new(threads).unwrap(), level))).collect()
+    let with = |level, threads| Cpu::with_level(Pool::new(threads).unwrap(), level, precision);
+    levels.flat_map(|level| [1, 3].map(|threads| with(level, threads))).collect()
 }
 
 /// A view of bytes at an odd address.

@@ -1,0 +1,150 @@
+//! The queries that attend together, and their unfinished results.
+
+use std::ops::Range;
+
+use super::super::head::BLOCK;
+use super::super::simd::{Kernel, LANES, Simd, exp_one};
+
+/// Queries of consecutive positions of a sequence that read the same key head.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Queries<'a> {
+    /// From the first query on, scaled: numbers, or a [`ByteQuery`](super::ByteQuery) each.
+    pub data: &'a [f32],
+    /// Queries of a position.
+    pub group: usize,
+    /// Numbers from one position to the next.
+    pub stride: usize,
+    /// Numbers of a query.
+    pub width: usize,
+    pub head_dim: usize,
+    /// Position of the first.
+    pub position: usize,
+    /// Number of positions.
+    pub positions: usize,
+    /// Positions that each sees, itself included.
+    pub window: Option<usize>,
+    /// Scores become `softcap * tanh(scores / softcap)`.
+    pub softcap: Option<f32>,
+}
+
+impl Queries<'_> {
+    /// Number of queries.
+    pub fn count(&self) -> usize {
+        self.positions * self.group
+    }
+
+    /// Positions that any of them sees.
+    pub fn visible(&self) -> Range<usize> {
+        self.sees(0).start..self.position + self.positions
+    }
+
+    /// Positions that those of one position see.
+    #[inline(always)]
+    fn sees(&self, index: usize) -> Range<usize> {
+        let end = self.position + index + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
+
+    /// The part of [`sees`](Self::sees) in a block, counted from its start; empty when nothing.
+    #[inline(always)]
+    pub(super) fn sees_in_block(&self, index: usize, block: usize) -> Range<usize> {
+        let sees = self.sees(index);
+        let first = block * BLOCK;
+        sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK)
+    }
+
+    /// From the first to the last position of a block that any of them sees; empty when none.
+    #[inline(always)]
+    pub(super) fn visible_in_block(&self, block: usize) -> Range<usize> {
+        let (mut first, mut end) = (BLOCK, 0);
+        for index in 0..self.positions {
+            let sees = self.sees_in_block(index, block);
+            if !sees.is_empty() {
+                (first, end) = (first.min(sees.start), end.max(sees.end));
+            }
+        }
+        first..end
+    }
+
+    /// The numbers of one query.
+    #[inline(always)]
+    pub(super) fn query(&self, query: usize) -> &[f32] {
+        &self.data[query / self.group * self.stride + query % self.group * self.width..][..self.width]
+    }
+}
+
+/// Unfinished attention of some queries.
+pub(in super::super) struct State<'a> {
+    /// The largest score of each.
+    pub(super) max: &'a mut [f32],
+    /// The sum of the weights relative to it.
+    pub(super) sum: &'a mut [f32],
+    /// The weighted sum of the values, padded to a multiple of 16 for each.
+    pub(super) values: &'a mut [f32],
+}
+
+impl<'a> State<'a> {
+    /// Numbers needed for `count` queries.
+    pub fn size(count: usize, head_dim: usize) -> usize {
+        count.next_multiple_of(LANES) * 2 + count * head_dim.next_multiple_of(LANES)
+    }
+
+    /// Lays a state out in [`size`](Self::size) numbers, keeping their content.
+    pub fn new(room: &'a mut [f32], count: usize, head_dim: usize) -> Self {
+        let padded = count.next_multiple_of(LANES);
+        let (max, room) = room.split_at_mut(padded);
+        let (sum, values) = room.split_at_mut(padded);
+        let values = &mut values[..count * head_dim.next_multiple_of(LANES)];
+        Self { max: &mut max[..count], sum: &mut sum[..count], values }
+    }
+
+    /// Nothing seen yet.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.max.fill(f32::NEG_INFINITY);
+        self.sum.fill(0.0);
+        self.values.fill(0.0);
+    }
+
+    /// The attention of one query. A sink is a score that takes its share of the weight and adds nothing.
+    pub fn finish(&self, query: usize, sink: Option<f32>, out: &mut [f32]) {
+        let values = &self.values[query * out.len().next_multiple_of(LANES)..];
+        // Infinite where the sink is far above all scores, and then nothing is left of the values.
+        let share = sink.map_or(0.0, |sink| f64::from(sink - self.max[query]).exp() as f32);
+        let sum = self.sum[query] + share;
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = value / sum;
+        }
+    }
+}
+
+/// Adds a span to those before it.
+pub(in super::super) struct Merge<'a, 'b> {
+    pub total: &'a mut State<'b>,
+    pub span: &'a State<'b>,
+}
+
+impl Kernel for Merge<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (total, span) = (self.total, self.span);
+        let width = total.values.len() / total.max.len();
+        for query in 0..total.max.len() {
+            let (before, now) = (total.max[query], span.max[query]);
+            if now == f32::NEG_INFINITY {
+                continue;
+            }
+            let highest = if before > now { before } else { now };
+            let (keep, take) = (exp_one(s, before - highest), exp_one(s, now - highest));
+            total.max[query] = highest;
+            total.sum[query] = total.sum[query] * keep + span.sum[query] * take;
+            let (keep, take) = (s.splat(keep), s.splat(take));
+            let values = total.values[query * width..][..width].as_chunks_mut().0;
+            for (total, span) in values.iter_mut().zip(span.values[query * width..][..width].as_chunks().0) {
+                s.store(s.fma(s.load(span), take, s.mul(s.load(total), keep)), total);
+            }
+        }
+    }
+}

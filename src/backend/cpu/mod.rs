@@ -15,6 +15,7 @@ use self::linear::Linear;
 use self::norm::Norm;
 use self::rope::Rope;
 use self::simd::Level;
+use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{AttentionParams, Backend, CacheLayout, Ids, MemoryUse, Precision, Rows};
 use crate::arch::spec::{self, Activation};
@@ -38,6 +39,7 @@ mod pool;
 mod prepare;
 mod rope;
 mod simd;
+mod slab;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ pub(crate) struct Cpu {
     level: Level,
     precision: Precision,
     arena: Rc<Arena>,
+    slabs: Rc<Slabs>,
 }
 
 impl Cpu {
@@ -67,7 +70,7 @@ impl Cpu {
     }
 
     fn with_level(pool: Arc<Pool>, level: Level, precision: Precision) -> Self {
-        Self { pool, level, precision, arena: Rc::default() }
+        Self { pool, level, precision, arena: Rc::default(), slabs: Rc::default() }
     }
 
     /// [`Pool::run`], on the calling thread alone when it isn't worth more.
@@ -104,7 +107,7 @@ impl Backend for Cpu {
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
-        KvCache::new(layout, Format::of(self.precision))
+        KvCache::new(layout, Format::of(self.precision), Rc::clone(&self.slabs))
     }
 
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {

@@ -56,6 +56,33 @@ fn log_probabilities_agree_on_mlx() {
     check_all(Device::MlxCpu);
 }
 
+/// In the checkpoint's own dtype the error against f32 is at most this multiple of mlx-lm's own.
+#[cfg(feature = "mlx")]
+const LOW_PRECISION_FACTOR: f32 = 1.5;
+
+#[cfg(feature = "mlx")]
+#[test]
+fn low_precision_is_as_good_as_mlx_lms() {
+    let engine = engine(Device::MlxCpu);
+    let mut checked = 0;
+    for case in cases() {
+        let reference = case.reference();
+        let Some(theirs) = &reference.low_precision else { continue };
+        let folder = Fixture::case(&case).build();
+        let model = load_with(&engine, folder.path(), LoadOptions::default()).unwrap();
+        let score = model.score(&Request::prompt_ids(tokens())).unwrap();
+        let errors = score.logprobs[1..].iter().zip(&reference.next).map(|(a, b)| (a.unwrap() - b).abs());
+        let mean = errors.clone().sum::<f32>() / reference.next.len() as f32;
+        let max = errors.fold(0.0, f32::max);
+        println!("{}: mean {mean} and {}, max {max} and {}", case.name, theirs.mean, theirs.max);
+        assert!(mean > 0.0, "{}: the checkpoint's dtype was not used", case.name);
+        assert!(mean <= LOW_PRECISION_FACTOR * theirs.mean, "{}: mean {mean}, mlx-lm's {}", case.name, theirs.mean);
+        assert!(max <= LOW_PRECISION_FACTOR * theirs.max, "{}: max {max}, mlx-lm's {}", case.name, theirs.max);
+        checked += 1;
+    }
+    assert!(checked >= 8, "only {checked} cases");
+}
+
 fn check_stories(device: Device) {
     let Some(folder) = shared("models/stories260k") else { return };
     let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();

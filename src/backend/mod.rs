@@ -15,6 +15,7 @@ use crate::weights::{LinearData, TensorView};
 pub(crate) mod cpu;
 #[cfg(feature = "mlx")]
 pub(crate) mod mlx;
+pub(crate) mod profile;
 
 /// In what precision a model computes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -232,6 +233,11 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// Bytes held.
     fn memory(&self) -> MemoryUse;
+
+    /// What the operations took, where that is measured.
+    fn profile(&self) -> Option<profile::Profile> {
+        None
+    }
 
     /// `norm`, then `linear`.
     fn norm_linear(&self, x: &Self::Tensor, norm: &Self::Norm, linear: &Self::Linear) -> Result<Self::Tensor> {

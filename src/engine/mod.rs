@@ -23,6 +23,7 @@ mod runner;
 mod scheduler;
 mod score;
 mod session;
+mod slot;
 mod text;
 mod worker;
 

@@ -74,6 +74,9 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// The longest sequence to allow, prompt and answer. Default: what the model was trained for.
     pub context_length: Option<usize>,
+    /// Measure each operation by itself: [`Model::info`](crate::Model::info) gives time and bytes read, in all since
+    /// the load, under `state.activity.profile`. Generation is slower on devices that compute behind the host's back.
+    pub profile: bool,
 }
 
 /// Options of [`probe`](crate::probe).

@@ -12,9 +12,12 @@ use super::device::Compute;
 use super::options::LoadOptions;
 use super::runner::Runner;
 use super::scheduler::Scheduler;
+#[cfg(feature = "mlx")]
+use super::worker::Worker;
 use crate::arch::spec::Spec;
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
+use crate::backend::profile::Profiled;
 use crate::error::Result;
 use crate::nn::Builder;
 use crate::weights::{ModelFiles, Tensors};
@@ -79,13 +82,27 @@ impl Recipe {
         match &self.compute {
             Compute::Cpu(threads) => {
                 let backend = Cpu::new(threads.pool()?, self.options.precision)?;
-                Ok(BackendLoading::start(self, backend, tensors))
+                let bandwidth = self.options.profile.then(|| backend.read_bytes_per_second()).transpose()?;
+                Ok(self.start_on(backend, bandwidth, tensors))
             }
             #[cfg(feature = "mlx")]
             Compute::Mlx(device) => {
-                let backend = crate::backend::mlx::Mlx::new(*device, self.options.precision)?;
-                Ok(BackendLoading::start(self, backend, tensors))
+                let backend = crate::backend::mlx::Mlx::new(*device, self.options.precision, Worker::park)?;
+                Ok(self.start_on(backend, None, tensors))
             }
+        }
+    }
+
+    fn start_on<B: Backend>(
+        self: &Arc<Self>,
+        backend: B,
+        read_bytes_per_second: Option<f64>,
+        tensors: Arc<Tensors>,
+    ) -> Box<dyn Loading> {
+        if self.options.profile {
+            BackendLoading::start(self, Profiled::new(backend, read_bytes_per_second), tensors)
+        } else {
+            BackendLoading::start(self, backend, tensors)
         }
     }
 }

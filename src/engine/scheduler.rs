@@ -110,7 +110,8 @@ impl<B: Backend> Scheduler<B> {
 
     fn cache_bytes(&self) -> u64 {
         let rows: usize = self.rows.iter().map(|row| row.sequence.bytes()).sum();
-        (rows + self.prefix.bytes()) as u64
+        let scores: usize = self.scores.iter().map(ScoreTask::bytes).sum();
+        (rows + scores + self.prefix.bytes()) as u64
     }
 
     /// Drops kept states until sequences of the given lengths may each grow by as many positions, within the budget.
@@ -221,7 +222,7 @@ impl<B: Backend> Runner for Scheduler<B> {
 
     fn describe(&self) -> serde_json::Value {
         let memory = self.backend.memory();
-        serde_json::json!({
+        let mut description = serde_json::json!({
             "waiting": self.waiting.len() + self.rows.iter().filter(|row| row.prefill_left() > 0).count(),
             "running": self.rows.iter().filter(|row| row.prefill_left() == 0).count(),
             "cached_prefixes": self.prefix.len(),
@@ -229,6 +230,10 @@ impl<B: Backend> Runner for Scheduler<B> {
             "active_bytes": memory.active,
             "peak_bytes": memory.peak,
             "reusable_bytes": memory.cached,
-        })
+        });
+        if let Some(profile) = self.backend.profile() {
+            description["profile"] = serde_json::json!(profile);
+        }
+        description
     }
 }

@@ -49,6 +49,11 @@ impl<B: Backend> ScoreTask<B> {
         Ok(())
     }
 
+    /// Bytes of its state.
+    pub fn bytes(&self) -> usize {
+        self.sequence.bytes()
+    }
+
     /// Gives the result to the asker.
     pub fn end(mut self, end: Result<()>) {
         let known: Vec<f64> = self.score.logprobs.iter().flatten().map(|p| f64::from(*p)).collect();
@@ -81,7 +86,8 @@ impl<B: Backend> Scheduler<B> {
     fn run_slice(&mut self, task: &mut ScoreTask<B>) -> Result<()> {
         let begin = task.sequence.len();
         let end = (begin + SLICE).min(task.score.tokens.len());
-        self.make_room(&[(begin, end - begin)])?;
+        // The task is in none of the lists that are counted while it is in its turn.
+        self.make_room(&[(0, end)])?;
         let embedded = self.decoder.embed(Ids::Host(&task.score.tokens[begin..end]))?;
         let rows = Rows::new([(begin, end - begin)]);
         let hidden = self.decoder.forward(embedded, &rows, &mut [&mut task.sequence], &|| false)?;

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 
 use super::budget::Budget;
 use super::guard::guarded;
 use super::job::Job;
-use super::recipe::{Loading, Recipe};
-use super::runner::Runner;
+use super::recipe::Recipe;
+use super::slot::{LoadEvent, LoadReport, Slot, Stage, Turn};
 use crate::error::{Code, Error, Result};
 
 /// Handle of the worker thread.
@@ -25,6 +25,9 @@ pub(crate) struct Worker {
 enum Command {
     Run(Box<dyn FnOnce(&mut State) + Send>),
     Poke,
+    /// Answer and do nothing any more.
+    #[cfg(feature = "mlx")]
+    Park(Sender<()>),
 }
 
 static WORKER: OnceCell<Worker> = OnceCell::new();
@@ -58,6 +61,17 @@ impl Worker {
         result.recv().map_err(|_| Error::internal("the worker thread failed while it served a call"))
     }
 
+    /// Ends the worker's work for good, because the process ends: waits for its current step, though not for long.
+    #[cfg(feature = "mlx")]
+    pub fn park() {
+        let Some(worker) = WORKER.get() else { return };
+        let (reply, parked) = channel();
+        let _ = worker.commands.send(Command::Park(reply));
+        if parked.recv_timeout(PARK_TIMEOUT).is_err() {
+            tracing::warn!("the process ends while a model computes");
+        }
+    }
+
     /// Makes the worker look at its generations again. Never blocks.
     pub fn poke(&self) {
         let _ = self.commands.send(Command::Poke);
@@ -70,37 +84,9 @@ pub(crate) struct State {
     models: BTreeMap<u64, Slot>,
 }
 
-/// A model as the worker holds it.
-struct Slot {
-    recipe: Arc<Recipe>,
-    stage: Stage,
-    last_used: Instant,
-    /// Jobs that wait for the weights.
-    pending: Vec<Job>,
-}
-
-enum Stage {
-    Loading(Box<dyn Loading>, Option<LoadReport>),
-    Ready(Box<dyn Runner>),
-    /// Idle for so long that the weights were given back; the next job loads them again.
-    Unloaded,
-    /// A panic went through the model's state.
-    Poisoned(Error),
-}
-
-/// Hears how a load goes: pieces done of all, then the end.
-pub(crate) type LoadReport = Box<dyn FnMut(LoadEvent) + Send>;
-
-/// What a [`LoadReport`] hears.
-pub(crate) enum LoadEvent {
-    /// Pieces done of all.
-    Step(usize, usize),
-    /// The end.
-    End(Result<()>),
-}
-
-/// How long one turn of the loop may spend on loading while others stream.
-const LOAD_SLICE: Duration = Duration::from_millis(20);
+/// How long the end of the process waits for a step to finish.
+#[cfg(feature = "mlx")]
+const PARK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl State {
     /// Takes a model in and loads it step by step.
@@ -210,6 +196,22 @@ impl State {
         self.models.get(&id).map(|slot| slot.describe(id))
     }
 
+    /// Waits for what the devices compute, says so, and never comes back: nothing is dropped any more.
+    #[cfg(feature = "mlx")]
+    fn park(&mut self, reply: &Sender<()>) -> ! {
+        for slot in self.models.values_mut() {
+            if let Stage::Ready(runner) = &mut slot.stage
+                && let Err(error) = guarded("ending the process", || runner.synchronize())
+            {
+                tracing::error!(%error, "a model could not end its work");
+            }
+        }
+        let _ = reply.send(());
+        loop {
+            std::thread::park();
+        }
+    }
+
     /// One turn: a step of every model that has work. Gives how long to wait for commands before the next one.
     fn turn(&mut self) -> Turn {
         let mut turn = Turn::Idle;
@@ -217,132 +219,6 @@ impl State {
             turn = turn.sooner(slot.turn());
         }
         turn
-    }
-}
-
-/// When the loop has to look again without a command.
-enum Turn {
-    Now,
-    At(Instant),
-    Idle,
-}
-
-impl Turn {
-    fn sooner(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Now, _) | (_, Self::Now) => Self::Now,
-            (Self::At(a), Self::At(b)) => Self::At(a.min(b)),
-            (Self::At(at), Self::Idle) | (Self::Idle, Self::At(at)) => Self::At(at),
-            (Self::Idle, Self::Idle) => Self::Idle,
-        }
-    }
-}
-
-impl Slot {
-    fn turn(&mut self) -> Turn {
-        if self.recipe.is_suspended() {
-            if let Stage::Ready(runner) = &mut self.stage {
-                runner.reap();
-            }
-            return Turn::Idle;
-        }
-        match &mut self.stage {
-            Stage::Loading(..) => {
-                self.load_slice();
-                Turn::Now
-            }
-            Stage::Ready(runner) => {
-                if !runner.has_work() {
-                    return self.unload_when_idle();
-                }
-                self.last_used = Instant::now();
-                if let Err(error) = guarded("running a model", || runner.step()) {
-                    self.poison(error);
-                }
-                Turn::Now
-            }
-            Stage::Unloaded | Stage::Poisoned(_) => Turn::Idle,
-        }
-    }
-
-    fn load_slice(&mut self) {
-        let Stage::Loading(loading, report) = &mut self.stage else { return };
-        let began = Instant::now();
-        let end = loop {
-            match guarded("loading a model", || loading.step()) {
-                Ok(None) => {
-                    let (done, total) = loading.progress();
-                    if let Some(report) = report {
-                        report(LoadEvent::Step(done, total));
-                    }
-                    if began.elapsed() > LOAD_SLICE {
-                        return;
-                    }
-                }
-                Ok(Some(runner)) => break Ok(runner),
-                Err(error) => break Err(error),
-            }
-        };
-        let report = report.take();
-        let result = match end {
-            Ok(mut runner) => {
-                self.pending.drain(..).for_each(|job| runner.add(job));
-                self.stage = Stage::Ready(runner);
-                Ok(())
-            }
-            Err(error) => {
-                self.stage = Stage::Unloaded;
-                self.fail_pending(&error);
-                Err(error)
-            }
-        };
-        self.last_used = Instant::now();
-        if let Some(mut report) = report {
-            report(LoadEvent::End(result));
-        }
-    }
-
-    fn unload_when_idle(&mut self) -> Turn {
-        let Some(after) = self.recipe.idle_unload else { return Turn::Idle };
-        let due = self.last_used + after;
-        if Instant::now() < due {
-            return Turn::At(due);
-        }
-        tracing::info!(model = self.recipe.label(), "unloading an idle model");
-        self.stage = Stage::Unloaded;
-        Turn::Idle
-    }
-
-    /// Keeps a model whose state may be broken from being used again.
-    fn poison(&mut self, error: Error) {
-        tracing::error!(%error, model = self.recipe.label(), "the model is not used any more");
-        if let Stage::Ready(runner) = &mut self.stage {
-            runner.fail_all(&error);
-        }
-        let broken = std::mem::replace(&mut self.stage, Stage::Poisoned(error.clone()));
-        if guarded("dropping a failed model", move || {
-            drop(broken);
-            Ok(())
-        })
-        .is_err()
-        {
-            tracing::error!("dropping the failed model failed, too");
-        }
-        self.fail_pending(&error);
-    }
-
-    fn fail_pending(&mut self, error: &Error) {
-        self.pending.drain(..).for_each(|job| job.fail(error.clone()));
-    }
-
-    fn describe(&self, id: u64) -> serde_json::Value {
-        let (state, activity) = match &self.stage {
-            Stage::Loading(..) => ("loading", None),
-            Stage::Ready(runner) => ("ready", Some(runner.describe())),
-            Stage::Unloaded => ("unloaded", None),
-            Stage::Poisoned(_) => ("failed", None),
-        };
-        serde_json::json!({ "id": id, "source": self.recipe.label(), "state": state, "activity": activity })
     }
 }
 
@@ -356,14 +232,19 @@ fn run(commands: &Receiver<Command>) {
             Turn::At(at) => commands.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
         };
         for command in first.into_iter().chain(std::iter::from_fn(|| commands.try_recv().ok())) {
-            if let Command::Run(task) = command {
-                let done = guarded("serving a call", || {
-                    task(&mut state);
-                    Ok(())
-                });
-                if let Err(error) = done {
-                    tracing::error!(%error, "a call to the worker failed");
+            match command {
+                Command::Poke => {}
+                Command::Run(task) => {
+                    let done = guarded("serving a call", || {
+                        task(&mut state);
+                        Ok(())
+                    });
+                    if let Err(error) = done {
+                        tracing::error!(%error, "a call to the worker failed");
+                    }
                 }
+                #[cfg(feature = "mlx")]
+                Command::Park(reply) => state.park(&reply),
             }
         }
         turn = state.turn();

@@ -70,7 +70,7 @@ pub unsafe extern "C" fn pmlx_model_probe(
 }
 
 /// Loads a model. `source` is a folder, a `.gguf` file, a hub id ("org/name" or "org/name@revision") or "demo".
-/// `options` is JSON: "precision" ("default", "exact"), "context_length". Blocks; `progress` (`NULL` for none) is called
+/// `options` is JSON: "precision" ("default", "exact"), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is called
 /// on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -173,7 +173,7 @@ mod mlx {
     const TOLERANCE: f32 = 1e-3;
 
     fn mlx() -> Rc<Mlx> {
-        Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact).unwrap())
+        Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, || {}).unwrap())
     }
 
     #[test]

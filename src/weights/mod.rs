@@ -111,6 +111,18 @@ pub(crate) struct LinearData {
     pub bias: Option<TensorView>,
 }
 
+impl LinearData {
+    /// Bytes of the stored numbers, without the bias.
+    pub fn bytes(&self) -> usize {
+        match &self.matrix {
+            Matrix::Dense(weight) => weight.bytes().len(),
+            Matrix::Affine { codes, scales, biases, .. } => {
+                codes.bytes().len() + scales.bytes().len() + biases.bytes().len()
+            }
+        }
+    }
+}
+
 /// The numbers of a matrix.
 #[derive(Clone)]
 pub(crate) enum Matrix {

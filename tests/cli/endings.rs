@@ -121,3 +121,13 @@ fn a_talk_goes_on_after_ctrl_c() {
     assert_eq!(transcript["transcript"][1]["role"], "assistant");
     assert_eq!(transcript["transcript"][1]["partial"], true);
 }
+
+/// MLX's own threads and allocators are destroyed while the worker may still be freeing the model.
+#[cfg(feature = "mlx")]
+#[test]
+fn the_process_ends_cleanly_on_mlx() {
+    for _ in 0..10 {
+        let ran = crate::command::run(&["score", "-m", "demo", "What is 2 + 2?", "--device", "mlx-cpu", "--json"]);
+        assert!(ran.succeeded().starts_with("{\"tokens\":["));
+    }
+}

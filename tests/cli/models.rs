@@ -190,6 +190,33 @@ fn bench_prints_the_keys_of_the_peers() {
 }
 
 #[test]
+fn bench_runs_sessions_together_and_profiles() {
+    let model = Fixture::new("llama").set("vocab_size", 512).build();
+    let path = model.path().to_str().unwrap();
+    let args = ["--prompt-tokens=20", "--new-tokens=10", "--repeats=1", "--device=cpu", "--sessions=3", "--profile"];
+    let line = run(&[&["bench", "-m", path], &args[..]].concat());
+    let report: Value = serde_json::from_str(&line.succeeded()).unwrap();
+    assert_eq!(report["sessions"], 3);
+    assert!(report["total_tokens_per_second"].as_f64().unwrap() > 0.0, "{report}");
+    let profile = &report["profile"];
+    assert!(profile["read_bytes_per_second"].as_f64().unwrap() > 1e8, "{profile}");
+    for phase in ["prefill", "decode"] {
+        let operations = profile[phase]["operations"].as_array().unwrap();
+        let names: Vec<_> = operations.iter().map(|operation| operation["name"].as_str().unwrap()).collect();
+        for name in ["embed", "norm_linear", "attention", "linear_add", "gated_mlp"] {
+            assert!(names.contains(&name), "{phase}: {names:?}");
+        }
+        let shares: f64 = operations.iter().map(|operation| operation["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 0.02, "{profile}");
+    }
+    // Two layers, and three sessions that share a step or not.
+    let operations = profile["decode"]["operations"].as_array().unwrap();
+    let mlp = operations.iter().find(|operation| operation["name"] == "gated_mlp").unwrap();
+    assert!((0.6..=2.0).contains(&mlp["calls_per_token"].as_f64().unwrap()), "{mlp}");
+    assert!(mlp["bytes_per_token"].as_f64().unwrap() > 0.0, "{mlp}");
+}
+
+#[test]
 fn what_cannot_run_says_why() {
     let model = Model::new();
     for (args, message) in [

@@ -1,5 +1,6 @@
 //! The chores of this repository: `cargo xtask VERB`.
 
+mod bench;
 mod c_tests;
 mod header;
 mod mlx;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
+  bench [--quick]   PocketMLX and its peers on the same weights, side by side; writes benches/report
   test [--quick]    all checks of the project, with one summary; --quick leaves out MLX and the C programs
   c-test [OPTION...] [PROGRAM...]
                     run the programs of tests/c against the library, under sanitizers and valgrind, too;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         None => ("", args.as_slice()),
     };
     let result = match verb {
+        "bench" => bench::run(rest),
         "c-test" => c_tests::run(rest),
         "header" => header::run(rest),
         "mlx" => mlx::run(rest),

@@ -36,7 +36,10 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     let mut steps = vec![
         cargo("format", &["fmt", "--all", "--check"]),
-        cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+        cargo(
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--features=xtask/bench", "--quiet", "--", "-D", "warnings"],
+        ),
         cargo("tests", &["test", "--workspace"]),
         cargo("documentation", &["doc", "--no-deps", "--quiet"]),
         cargo("C header", &["xtask", "header", "--check"]),
@@ -63,7 +66,7 @@ fn mlx_steps() -> Vec<Step> {
     vec![
         prepared,
         cargo("MLX: lints", &["clippy", "--all-targets", "--features", "mlx", "--quiet", "--", "-D", "warnings"]),
-        cargo("MLX: tests", &["test", "--features", "mlx", "--lib", "--test", "parity", "--", "mlx"]),
+        cargo("MLX: tests", &["test", "--features", "mlx", "--lib", "--test", "parity", "--test", "cli", "--", "mlx"]),
         cargo("MLX: exported symbols", &["xtask", "c-test", "--exports-only", "--features", "mlx"]),
     ]
 }

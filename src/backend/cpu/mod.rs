@@ -25,6 +25,7 @@ use crate::weights::{LinearData, TensorView};
 pub(crate) use self::pool::Pool;
 
 mod attention;
+mod bandwidth;
 mod buffer;
 mod cache;
 mod disjoint;
@@ -67,6 +68,11 @@ impl Cpu {
     /// A backend that computes on the threads of `pool`.
     pub(crate) fn new(pool: Arc<Pool>, precision: Precision) -> Result<Self> {
         Ok(Self::with_level(pool, Level::best(), precision))
+    }
+
+    /// How fast the threads read memory together.
+    pub(crate) fn read_bytes_per_second(&self) -> Result<f64> {
+        bandwidth::read_bytes_per_second(&self.pool)
     }
 
     fn with_level(pool: Arc<Pool>, level: Level, precision: Precision) -> Self {

@@ -18,6 +18,8 @@ mod cache;
 mod device;
 #[allow(unsafe_code)]
 mod error;
+#[allow(unsafe_code)]
+mod exit;
 mod linear;
 #[allow(unsafe_code)]
 mod raw;
@@ -56,12 +58,13 @@ pub(crate) struct Norm {
 }
 
 impl Mlx {
-    /// Prepares MLX on the calling thread, where the backend has to stay.
+    /// Prepares MLX on the calling thread, where the backend has to stay. The process's exit calls `end_use`, which
+    /// has to see to it that no thread uses MLX any more; the first one given counts.
     ///
     /// # Errors
     /// `Unsupported` when MLX has no such device.
-    pub fn new(device: MlxDevice, precision: Precision) -> Result<Self> {
-        device.start().map_err(|fault| fault.0)?;
+    pub fn new(device: MlxDevice, precision: Precision, end_use: fn()) -> Result<Self> {
+        device.start().and_then(|()| exit::before_exit(end_use)).map_err(|fault| fault.0)?;
         let exact = precision == Precision::Exact;
         if exact && device == MlxDevice::Gpu && std::env::var_os("MLX_ENABLE_TF32").is_none() {
             tracing::warn!("MLX computes f32 products in TF32 on some GPUs, unless MLX_ENABLE_TF32=0 is set");

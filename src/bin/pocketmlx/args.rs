@@ -102,7 +102,7 @@ impl LoadArgs {
     }
 
     pub fn load_options(&self) -> LoadOptions {
-        LoadOptions { precision: self.precision, context_length: self.context_length }
+        LoadOptions { precision: self.precision, context_length: self.context_length, ..LoadOptions::default() }
     }
 }
 
@@ -241,7 +241,10 @@ mod tests {
         let engine = args.load.engine_options();
         assert_eq!((engine.device, engine.threads), (Device::MlxCpu, Some(3)));
         assert_eq!(engine.memory_limit_bytes, Some(4_000_000_000));
-        assert_eq!(args.load.load_options(), LoadOptions { precision: Precision::Exact, context_length: Some(99) });
+        assert_eq!(
+            args.load.load_options(),
+            LoadOptions { precision: Precision::Exact, context_length: Some(99), ..LoadOptions::default() }
+        );
         let request = args.sampling.request().unwrap();
         assert_eq!((request.temperature, request.seed), (Some(0.5), Some(7)));
         assert_eq!(request.presence_penalty, Some(-1.5));

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pocketmlx::{Canceller, Error};
+use pocketmlx::Error;
 
 use crate::failure::Failure;
 
@@ -10,10 +10,10 @@ use crate::failure::Failure;
 struct State {
     busy: bool,
     hit: bool,
-    canceller: Option<Canceller>,
+    cancel: Option<Box<dyn Fn() + Send>>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { busy: false, hit: false, canceller: None });
+static STATE: Mutex<State> = Mutex::new(State { busy: false, hit: false, cancel: None });
 
 /// Takes over Ctrl-C. Where nothing is [`busy`] it goes on to end the process.
 pub fn install() -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub fn install() -> Result<(), Failure> {
 
 /// Until the guard is dropped, the first Ctrl-C is remembered instead of ending the process.
 pub fn busy() -> Busy {
-    *state() = State { busy: true, hit: false, canceller: None };
+    *state() = State { busy: true, hit: false, cancel: None };
     Busy(())
 }
 
@@ -35,19 +35,19 @@ impl Busy {
         state().hit
     }
 
-    /// What Ctrl-C cancels from now on; at once when it was pressed already.
-    pub fn cancels(&self, canceller: Canceller) {
+    /// What Ctrl-C does from now on; at once when it was pressed already.
+    pub fn cancels(&self, cancel: impl Fn() + Send + 'static) {
         let mut state = state();
         if state.hit {
-            canceller.cancel();
+            cancel();
         }
-        state.canceller = Some(canceller);
+        state.cancel = Some(Box::new(cancel));
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *state() = State { busy: false, hit: false, canceller: None };
+        *state() = State { busy: false, hit: false, cancel: None };
     }
 }
 
@@ -57,8 +57,8 @@ fn on_ctrl_c() {
         std::process::exit(130);
     }
     state.hit = true;
-    if let Some(canceller) = &state.canceller {
-        canceller.cancel();
+    if let Some(cancel) = &state.cancel {
+        cancel();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use pocketmlx::{Engine, EngineOptions, Model};
+use pocketmlx::{Engine, EngineOptions, LoadOptions, Model};
 
 use crate::args::LoadArgs;
 use crate::failure::Failure;
@@ -18,17 +18,17 @@ pub struct Loaded {
 
 /// Loads the model of `args`. Ctrl-C stops it.
 pub fn load(args: &LoadArgs) -> Result<Loaded, Failure> {
-    load_with(args, args.engine_options())
+    load_with(args, args.engine_options(), args.load_options())
 }
 
-/// [`load`] with engine options other than those of `args`.
-pub fn load_with(args: &LoadArgs, options: EngineOptions) -> Result<Loaded, Failure> {
+/// [`load`] with other options than those of `args`.
+pub fn load_with(args: &LoadArgs, options: EngineOptions, load_options: LoadOptions) -> Result<Loaded, Failure> {
     interrupt::install()?;
     let busy = interrupt::busy();
     let mut bar = Bar::new();
     let started = Instant::now();
     let engine = Engine::new(options)?;
-    let model = engine.load(&args.model.model, args.load_options(), &mut |progress| {
+    let model = engine.load(&args.model.model, load_options, &mut |progress| {
         bar.loading(progress);
         if busy.hit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

@@ -31,7 +31,8 @@ pub fn follow(
     let mut bar = Bar::new();
     let (mut text, mut tokens, mut logprobs) = (String::new(), Vec::new(), Vec::new());
     let generation = session.start(request)?;
-    busy.cancels(generation.canceller());
+    let canceller = generation.canceller();
+    busy.cancels(move || canceller.cancel());
     while let Some(event) = generation.next_event()? {
         match event {
             Event::Prompt { done, total } => bar.prompt(done, total),

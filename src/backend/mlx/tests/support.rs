@@ -30,7 +30,7 @@ pub fn on_worker(test: fn()) {
 
 /// The backend on MLX's CPU device.
 pub fn backend(precision: Precision) -> Mlx {
-    Mlx::new(MlxDevice::Cpu, precision).unwrap()
+    Mlx::new(MlxDevice::Cpu, precision, || {}).unwrap()
 }
 
 /// Deterministic numbers.

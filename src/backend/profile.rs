@@ -1,0 +1,255 @@
+//! A backend that measures another's operations, each waited for by itself: what a model's time is spent on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::iter::empty;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{AttentionParams, Backend, Cache, CacheLayout, Ids, MemoryUse, Rows};
+use crate::arch::spec::{Activation, Rope};
+use crate::error::Result;
+use crate::weights::{LinearData, TensorView};
+
+/// What the operations of one kind took since the model was loaded.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct OperationProfile {
+    /// How often it ran.
+    pub calls: u64,
+    /// Time in all.
+    pub seconds: f64,
+    /// Stored weights and cached keys and values read in all; activations are not counted.
+    pub bytes: u64,
+}
+
+/// What operations took, by the name of the [`Backend`]'s function.
+pub(crate) type Operations = BTreeMap<&'static str, OperationProfile>;
+
+/// Time and bytes by operation.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Profile {
+    /// What the device can read, measured at load; absent where that can't be measured.
+    pub read_bytes_per_second: Option<f64>,
+    /// Passes in which some sequence took in several positions.
+    pub prefill: Operations,
+    /// Passes in which each sequence took in one.
+    pub decode: Operations,
+}
+
+/// Runs on `B` and takes the time of each operation.
+pub(crate) struct Profiled<B: Backend> {
+    inner: B,
+    profile: RefCell<Profile>,
+    pass: RefCell<Pass>,
+}
+
+/// One pass through the model. Only its first attention tells what kind of pass it is.
+enum Pass {
+    Unknown(Vec<(&'static str, OperationProfile)>),
+    Prefill,
+    Decode,
+}
+
+/// A matrix that knows how many bytes it has.
+pub(crate) struct Weighed<L> {
+    linear: L,
+    bytes: usize,
+}
+
+impl<B: Backend> Profiled<B> {
+    /// Nothing measured yet.
+    pub fn new(inner: B, read_bytes_per_second: Option<f64>) -> Self {
+        let profile = Profile { read_bytes_per_second, prefill: BTreeMap::new(), decode: BTreeMap::new() };
+        Self { inner, profile: RefCell::new(profile), pass: RefCell::new(Pass::Unknown(Vec::new())) }
+    }
+
+    fn record(&self, operation: &'static str, bytes: usize, began: Instant) {
+        let seconds = began.elapsed().as_secs_f64();
+        self.note(operation, OperationProfile { calls: 1, seconds, bytes: bytes as u64 });
+    }
+
+    fn note(&self, operation: &'static str, took: OperationProfile) {
+        let mut profile = self.profile.borrow_mut();
+        let operations = match &mut *self.pass.borrow_mut() {
+            Pass::Unknown(pending) => return pending.push((operation, took)),
+            Pass::Prefill => &mut profile.prefill,
+            Pass::Decode => &mut profile.decode,
+        };
+        let total = operations.entry(operation).or_default();
+        total.calls += took.calls;
+        total.seconds += took.seconds;
+        total.bytes += took.bytes;
+    }
+
+    /// Says what kind of pass it is.
+    fn decide(&self, rows: &Rows) {
+        let decode = rows.segments().iter().all(|segment| segment.len == 1);
+        let before = self.pass.replace(if decode { Pass::Decode } else { Pass::Prefill });
+        if let Pass::Unknown(pending) = before {
+            pending.into_iter().for_each(|(operation, took)| self.note(operation, took));
+        }
+    }
+
+    /// Runs an operation, waits for its result, and notes what that took.
+    fn tensor(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: impl FnOnce(&B) -> Result<B::Tensor>,
+    ) -> Result<B::Tensor> {
+        let began = Instant::now();
+        let result = run(&self.inner)?;
+        self.inner.queue(None, Some(&result), empty())?;
+        self.inner.wait()?;
+        self.record(operation, bytes, began);
+        Ok(result)
+    }
+}
+
+impl<B: Backend> Backend for Profiled<B> {
+    const PIPELINED: bool = B::PIPELINED;
+    const BATCH_INVARIANT: bool = B::BATCH_INVARIANT;
+
+    type Tensor = B::Tensor;
+    type Linear = Weighed<B::Linear>;
+    type Norm = B::Norm;
+    type Rope = B::Rope;
+    type Cache = B::Cache;
+    type Tokens = B::Tokens;
+
+    fn load_linear(&self, parts: &[LinearData]) -> Result<Self::Linear> {
+        let bytes = parts.iter().map(LinearData::bytes).sum();
+        Ok(Weighed { linear: self.inner.load_linear(parts)?, bytes })
+    }
+
+    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<B::Norm> {
+        self.inner.load_norm(weight, epsilon)
+    }
+
+    fn load_rope(&self, rope: &Rope) -> Result<B::Rope> {
+        self.inner.load_rope(rope)
+    }
+
+    fn new_cache(&self, layout: CacheLayout) -> B::Cache {
+        self.inner.new_cache(layout)
+    }
+
+    fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
+        self.inner.cache_bytes(layout, len)
+    }
+
+    fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<B::Tensor> {
+        let ids = match ids {
+            Ids::Host(ids) => Ids::Host(ids),
+            Ids::Device(tokens) => Ids::Device(tokens),
+        };
+        self.pass.replace(Pass::Unknown(Vec::new()));
+        self.tensor("embed", 0, |inner| inner.embed(&table.linear, ids))
+    }
+
+    fn norm(&self, x: &B::Tensor, norm: &B::Norm) -> Result<B::Tensor> {
+        self.tensor("norm", 0, |inner| inner.norm(x, norm))
+    }
+
+    fn linear(&self, x: &B::Tensor, linear: &Self::Linear) -> Result<B::Tensor> {
+        self.tensor("linear", linear.bytes, |inner| inner.linear(x, &linear.linear))
+    }
+
+    fn add(&self, a: &B::Tensor, b: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("add", 0, |inner| inner.add(a, b))
+    }
+
+    fn gate(&self, gate_up: &B::Tensor, activation: Activation) -> Result<B::Tensor> {
+        self.tensor("gate", 0, |inner| inner.gate(gate_up, activation))
+    }
+
+    fn attention(
+        &self,
+        qkv: &B::Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &mut [&mut B::Cache],
+    ) -> Result<B::Tensor> {
+        let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window } = *params;
+        let params = AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window };
+        self.decide(rows);
+        let began = Instant::now();
+        let result = self.inner.attention(qkv, &params, rows, caches)?;
+        self.inner.queue(None, Some(&result), caches.iter().map(|cache| &**cache))?;
+        self.inner.wait()?;
+        self.record("attention", caches.iter().map(|cache| cache.bytes()).sum(), began);
+        Ok(result)
+    }
+
+    fn select_rows(&self, x: &B::Tensor, rows: &[usize]) -> Result<B::Tensor> {
+        self.tensor("select_rows", 0, |inner| inner.select_rows(x, rows))
+    }
+
+    fn logits(&self, x: &B::Tensor, head: &Self::Linear) -> Result<B::Tensor> {
+        self.tensor("logits", head.bytes, |inner| inner.logits(x, &head.linear))
+    }
+
+    fn argmax(&self, logits: &B::Tensor) -> Result<B::Tokens> {
+        let began = Instant::now();
+        let tokens = self.inner.argmax(logits)?;
+        self.inner.queue(Some(&tokens), None, empty())?;
+        self.inner.wait()?;
+        self.record("argmax", 0, began);
+        Ok(tokens)
+    }
+
+    fn queue<'a>(
+        &self,
+        tokens: Option<&B::Tokens>,
+        logits: Option<&B::Tensor>,
+        caches: impl Iterator<Item = &'a B::Cache>,
+    ) -> Result<()> {
+        self.inner.queue(tokens, logits, caches)
+    }
+
+    fn read_tokens(&self, tokens: &B::Tokens) -> Result<Vec<u32>> {
+        self.inner.read_tokens(tokens)
+    }
+
+    fn read_logits(&self, logits: &B::Tensor, row: usize, out: &mut Vec<f32>) -> Result<()> {
+        self.inner.read_logits(logits, row, out)
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.inner.wait()
+    }
+
+    fn trim(&self) {
+        self.inner.trim();
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.inner.memory()
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        Some(self.profile.borrow().clone())
+    }
+
+    fn norm_linear(&self, x: &B::Tensor, norm: &B::Norm, linear: &Self::Linear) -> Result<B::Tensor> {
+        self.tensor("norm_linear", linear.bytes, |inner| inner.norm_linear(x, norm, &linear.linear))
+    }
+
+    fn linear_add(&self, x: &B::Tensor, linear: &Self::Linear, residual: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("linear_add", linear.bytes, |inner| inner.linear_add(x, &linear.linear, residual))
+    }
+
+    fn gated_mlp(
+        &self,
+        residual: &B::Tensor,
+        norm: &B::Norm,
+        gate_up: &Self::Linear,
+        down: &Self::Linear,
+        activation: Activation,
+    ) -> Result<B::Tensor> {
+        self.tensor("gated_mlp", gate_up.bytes + down.bytes, |inner| {
+            inner.gated_mlp(residual, norm, &gate_up.linear, &down.linear, activation)
+        })
+    }
+}

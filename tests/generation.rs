@@ -33,7 +33,16 @@ fn events_come_in_order_and_add_up() {
 
 #[test]
 fn sessions_together_give_what_each_gives_alone() {
-    let loaded = tiny();
+    together_as_alone(&Fixture::new("llama"));
+}
+
+#[test]
+fn sessions_of_a_quantized_model_together_give_what_each_gives_alone() {
+    together_as_alone(&Fixture::case(&support::case("qwen3-4bit")));
+}
+
+fn together_as_alone(fixture: &Fixture) {
+    let loaded = Loaded::new(fixture);
     let request = |n: usize| {
         let mut request = ids(&some_ids(5 + 3 * n, n), 24);
         if n % 3 == 1 {
@@ -44,7 +53,7 @@ fn sessions_together_give_what_each_gives_alone() {
     };
     let alone: Vec<_> = (0..32).map(|n| run(&loaded.session(), request(n)).unwrap()).collect();
     // A second model, so that nothing is found in the prefix cache.
-    let loaded = tiny();
+    let loaded = Loaded::new(fixture);
     let started: Vec<_> = (0..32).map(|n| loaded.session().start(request(n)).unwrap()).collect();
     let together: Vec<_> = started.into_iter().map(|generation| collect(generation).unwrap()).collect();
     for (n, (alone, together)) in alone.iter().zip(&together).enumerate() {

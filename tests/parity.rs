@@ -7,7 +7,7 @@ mod support;
 use pocketmlx::{Device, Engine, EngineOptions, LoadOptions, Precision, Request, SessionOptions};
 use run::{collect, load_with, shared};
 use serde_json::Value;
-use support::{Case, Fixture, cases, tokens};
+use support::{Case, Fixture, KnownModel, cases, known_models, tokens};
 
 /// What counts as equal: both sides compute in f32, in different orders.
 const TOLERANCE: f32 = 1e-3;
@@ -38,8 +38,25 @@ fn check(engine: &Engine, case: &Case) {
     }
 }
 
+fn check_known(engine: &Engine, known: &KnownModel) {
+    let folder = known.build();
+    let exact = LoadOptions { precision: Precision::Exact, ..LoadOptions::default() };
+    let model = load_with(engine, folder.path(), exact).unwrap_or_else(|e| panic!("{}: {e}", known.name));
+    let request = Request { top_logprobs: Some(5), ..Request::prompt_ids(known.tokens.clone()) };
+    let score = model.score(&request).unwrap_or_else(|e| panic!("{}: {e}", known.name));
+    let ours = score.logprobs[1..].iter().map(|ours| ours.unwrap());
+    let top = score.top.iter().flatten().map(|(_, ours)| *ours);
+    let theirs = known.next.iter().chain(known.top.iter().flatten().map(|(_, theirs)| theirs));
+    for (at, (ours, theirs)) in ours.chain(top).zip(theirs).enumerate() {
+        assert!((ours - theirs).abs() < TOLERANCE, "{}: number {at}: {ours} and {theirs}", known.name);
+    }
+}
+
 fn check_all(device: Device) {
     let engine = engine(device);
+    let known = known_models();
+    assert!(known.len() >= 70, "only {} models", known.len());
+    known.iter().for_each(|known| check_known(&engine, known));
     let cases = cases();
     assert!(cases.len() >= 16, "only {} cases", cases.len());
     cases.iter().for_each(|case| check(&engine, case));
@@ -95,8 +112,6 @@ fn check_stories(device: Device) {
     let full = expected["greedy_text"].as_str().unwrap();
     assert_eq!(format!("<s> Once upon a time{}", outcome.text), full);
 
-    let exact = LoadOptions { precision: Precision::Exact, ..LoadOptions::default() };
-    let model = load_with(&engine, &folder, exact).unwrap();
     let score = model.score(&Request { top_logprobs: Some(5), ..Request::prompt("Once upon a time") }).unwrap();
     assert_eq!(serde_json::to_value(&score.tokens).unwrap(), expected["prompt_ids"]);
     let logprobs = expected["prompt_logprobs"].as_array().unwrap();

@@ -29,6 +29,22 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// Reads the same object with other values for some keys: `defaults` where it has none, `forced` whatever it has.
+    /// Messages name keys as before.
+    pub fn with<T>(&self, defaults: Value, forced: Value, read: impl FnOnce(&Config) -> Result<T>) -> Result<T> {
+        let mut map = self.map.clone();
+        for (key, value) in entries(defaults) {
+            map.entry(key).or_insert(value);
+        }
+        map.extend(entries(forced));
+        read(&Config { map: &map, file: self.file, path: self.path.clone() })
+    }
+
+    /// Reads the same object with defaults for the keys that it does not have.
+    pub fn with_defaults<T>(&self, defaults: Value, read: impl FnOnce(&Config) -> Result<T>) -> Result<T> {
+        self.with(defaults, Value::Null, read)
+    }
+
     /// The object under `key`.
     pub fn object(&self, key: &str) -> Result<Option<Self>> {
         match self.get(key) {
@@ -143,6 +159,13 @@ impl<'a> Config<'a> {
             Some(value) => format!("{}{} = {}", self.path, cut(key), shown(value)),
             None => format!("{}{}", self.path, cut(key)),
         }
+    }
+}
+
+fn entries(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Llama, and what differs from it in nothing but the name (Mistral).
 
-use super::blocks::{self, MAX_CONTEXT, Sizes};
+use super::blocks::{self, Sizes};
 use super::config::Config;
 use super::rope::{self, Base};
 use super::spec::{Attention, Spec};
@@ -18,7 +18,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let windows = windows(config, sizes.layers, context)?;
     let attention_bias = config.bool_or("attention_bias", false)?;
     let mlp_bias = config.bool_or("mlp_bias", false)?;
-    let activation = blocks::activation(config)?;
+    let activation = blocks::silu(config)?;
 
     let tied = config.bool_or("tie_word_embeddings", true)?;
     blocks::decoder(config, &sizes, context, tied, |i| {
@@ -29,19 +29,10 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
 
 /// The window of each layer. Only `layer_types` makes a layer slide: the `sliding_window` of Mistral's first version
 /// stands alone and is not applied, as in mlx-lm.
-fn windows(config: &Config, layers: usize, context: usize) -> Result<Vec<Option<usize>>> {
-    const KEY: &str = "layer_types";
-    let Some(types) = config.strings(KEY)? else {
-        blocks::ignore_window(config, context)?;
-        return Ok(vec![None; layers]);
-    };
-    if types.len() != layers {
-        return Err(config.corrupt(KEY, format_args!("must have one entry for each of the {layers} layers")));
+pub(super) fn windows(config: &Config, layers: usize, context: usize) -> Result<Vec<Option<usize>>> {
+    if let Some(windows) = blocks::layer_windows(config, layers)? {
+        return Ok(windows);
     }
-    let window = |kind: &str| match kind {
-        "full_attention" => Ok(None),
-        "sliding_attention" => config.usize("sliding_window", 1..=MAX_CONTEXT).map(Some),
-        other => Err(config.unsupported(KEY, format_args!("names {other:?}, which is not supported"))),
-    };
-    types.into_iter().map(window).collect()
+    blocks::ignore_window(config, context)?;
+    Ok(vec![None; layers])
 }

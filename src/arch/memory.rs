@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::spec::Spec;
+use super::spec::{Ffn, Linear, Mlp, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
@@ -16,21 +16,40 @@ pub(crate) struct Memory {
     pub work: u64,
 }
 
+fn rows(linears: &[Linear]) -> u64 {
+    linears.iter().map(|linear| linear.outputs as u64).sum()
+}
+
+fn mlp_width(mlp: &Mlp) -> u64 {
+    rows(&mlp.gate_up) + mlp.down.inputs as u64
+}
+
+/// Numbers of a row that a feed-forward block holds at a time.
+fn ffn_width(ffn: &Ffn) -> u64 {
+    match ffn {
+        Ffn::Dense(mlp) => mlp_width(mlp),
+        Ffn::Moe(moe) => {
+            // Rows are gathered, and what the experts give is kept until it is added up.
+            let experts = (mlp_width(&moe.mlp) + 2 * moe.mlp.down.outputs as u64) * moe.routing.top_k as u64;
+            experts + moe.shared.as_ref().map_or(0, |shared| mlp_width(&shared.mlp)) + moe.experts as u64
+        }
+    }
+}
+
 /// What one sequence of `context` positions takes. `cache` gives the bytes of so many heads, of so many dimensions, for
 /// so many positions.
 pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, usize) -> u64) -> Memory {
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
-        let attention = &layer.attention;
+        let Some(attention) = layer.attention() else { continue };
         // A window's positions are dropped before a slice is appended, never while it is.
         let positions = attention.window.map_or(context, |window| context.min(window.saturating_add(ROWS as usize)));
-        kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
-
-        let rows = |linears: &[super::spec::Linear]| linears.iter().map(|linear| linear.outputs as u64).sum::<u64>();
+        if attention.shares_kv_of.is_none() {
+            kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
+        }
         let attention = rows(&attention.qkv) + attention.output.inputs as u64;
-        let mlp = rows(&layer.mlp.gate_up) + layer.mlp.down.inputs as u64;
-        widest = widest.max(attention.max(mlp));
+        widest = widest.max(attention).max(ffn_width(&layer.ffn));
     }
     // The residual stream, its norm and the branch that is added to it live beside the widest operation.
     let work = (3 * spec.hidden as u64 + widest) * ROWS + spec.vocab as u64;

@@ -5,17 +5,34 @@
 //! changes the answers is [`Unsupported`](crate::Code::Unsupported) here, or at least logged.
 
 mod blocks;
+mod cohere;
 mod config;
+mod dense;
+mod experts;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gemma4;
+mod granite;
 mod llama;
 mod memory;
+mod mistral3;
+mod moe;
+mod names;
+mod olmo2;
+mod phi;
 mod phi3;
 mod quantization;
 mod qwen2;
 mod qwen3;
+mod qwen_moe;
 mod rope;
+mod smollm3;
 pub mod spec;
+mod stablelm;
 #[cfg(test)]
 mod tests;
+mod wrapper;
 
 use serde_json::Value;
 
@@ -33,12 +50,55 @@ type Family = fn(&Config) -> Result<Spec>;
 
 /// Every `model_type` that runs. Renames share their family's function.
 const FAMILIES: &[(&str, Family)] = &[
+    ("apertus", dense::apertus),
+    ("cohere", cohere::first),
+    ("cohere2", cohere::second),
+    ("ernie4_5", dense::ernie),
+    ("ernie4_5_moe", moe::ernie),
+    ("exaone4", olmo2::exaone4),
+    ("gemma", gemma::spec),
+    ("gemma2", gemma2::spec),
+    ("gemma3", gemma3::multimodal),
+    ("gemma3_text", gemma3::text),
+    ("gemma4", gemma4::multimodal),
+    ("gemma4_text", gemma4::text),
+    ("gemma4_unified", gemma4::multimodal),
+    ("glm", dense::glm),
+    ("glm4", dense::glm4),
+    ("glm4_moe", moe::glm4_moe),
+    ("gpt2", phi::gpt2),
+    ("gpt_neox", phi::gpt_neox),
+    ("gpt_oss", moe::gpt_oss),
+    ("granite", granite::dense),
+    ("granitemoe", granite::moe),
+    ("helium", dense::helium),
+    ("hunyuan_v1_dense", dense::hunyuan),
+    ("internlm2", dense::internlm2),
+    ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
     ("llama", llama::spec),
+    ("llava", mistral3::spec),
+    ("mimo", dense::mimo),
+    ("minicpm", dense::minicpm),
+    ("ministral3", dense::ministral3),
     ("mistral", llama::spec),
+    ("mistral3", mistral3::spec),
+    ("mixtral", moe::mixtral),
+    ("nemotron", dense::nemotron),
+    ("olmo2", olmo2::spec),
+    ("olmo3", olmo2::third),
+    ("olmoe", olmo2::moe),
+    ("phi", phi::phi),
     ("phi3", phi3::spec),
+    ("phimoe", moe::phimoe),
     ("qwen2", qwen2::spec),
+    ("qwen2_moe", qwen_moe::second),
     ("qwen3", qwen3::spec),
+    ("qwen3_moe", qwen_moe::third),
+    ("seed_oss", dense::seed_oss),
+    ("smollm3", smollm3::spec),
+    ("stablelm", stablelm::spec),
+    ("starcoder2", phi::starcoder2),
     ("xverse", llama::spec),
 ];
 

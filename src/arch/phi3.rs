@@ -17,7 +17,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     };
     let rope = rope::rope(config, &base)?;
     blocks::ignore_window(config, context)?;
-    let activation = blocks::activation(config)?;
+    let activation = blocks::silu(config)?;
 
     let tied = config.bool_or("tie_word_embeddings", false)?;
     blocks::decoder(config, &sizes, context, tied, |i| {

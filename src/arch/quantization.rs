@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::config::Config;
-use super::spec::{Quantization, QuantizationFormat};
+use super::spec::{Quantization, QuantizationFormat, QuantizationMode};
 use crate::error::Result;
 
 /// How quantized tensors are stored, if any are.
@@ -19,7 +19,7 @@ pub(super) fn quantization(config: &Config) -> Result<Option<Quantization>> {
     let Some(quantization) = config.object("quantization_config")? else { return Ok(None) };
     if quantization.get("quant_method").is_some() {
         return Err(quantization
-            .unsupported("quant_method", "is not supported; MLX's affine quantization is")
+            .unsupported("quant_method", "is not supported; MLX's quantization is")
             .with_hint("convert the unquantized model with `mlx_lm.convert -q`, or look for an MLX version of it"));
     }
     read(&quantization).map(Some)
@@ -46,16 +46,24 @@ fn read(quantization: &Config) -> Result<Quantization> {
 }
 
 fn format(config: &Config) -> Result<QuantizationFormat> {
-    match config.string("mode")? {
-        None | Some("affine") => {}
-        Some(_) => return Err(config.unsupported("mode", "is not supported; affine is")),
+    let mode = match config.string("mode")? {
+        None | Some("affine") => QuantizationMode::Affine,
+        Some("mxfp4") => QuantizationMode::Mxfp4,
+        Some("mxfp8") => QuantizationMode::Mxfp8,
+        Some("nvfp4") => QuantizationMode::Nvfp4,
+        Some(_) => return Err(config.unsupported("mode", "is not supported; affine, mxfp4, mxfp8 and nvfp4 are")),
+    };
+    if config.bool_or("global_scale", false)? {
+        return Err(config.unsupported("global_scale", "is not supported"));
     }
     // Far enough to say below what exists.
     let bits = config.usize("bits", 0..=usize::MAX)?;
     let group_size = config.usize("group_size", 0..=usize::MAX)?;
-    let format = QuantizationFormat { bits, group_size };
+    let format = QuantizationFormat { bits, group_size, mode };
     if !format.is_known() {
-        let key = if matches!(group_size, 32 | 64 | 128) { "bits" } else { "group_size" };
+        let others = [4, 8].map(|bits| QuantizationFormat { bits, ..format });
+        let group_fits = others.iter().any(QuantizationFormat::is_known);
+        let key = if group_fits { "bits" } else { "group_size" };
         return Err(config.corrupt(key, format_args!("is not one of {}", QuantizationFormat::KNOWN)));
     }
     Ok(format)

@@ -13,7 +13,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let rope = rope::rope(config, &Base { dims: sizes.head_dim, traditional, theta: Some(1_000_000.0), context })?;
     rope::refuse_partial(config)?;
     blocks::ignore_window(config, context)?;
-    let activation = blocks::activation(config)?;
+    let activation = blocks::silu(config)?;
 
     let tied = config.bool_or("tie_word_embeddings", true)?;
     blocks::decoder(config, &sizes, context, tied, |i| {

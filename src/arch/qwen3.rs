@@ -3,7 +3,7 @@
 use super::blocks::{self, Sizes};
 use super::config::Config;
 use super::rope::{self, Base};
-use super::spec::{Attention, Spec};
+use super::spec::Spec;
 use crate::error::Result;
 
 pub(super) fn spec(config: &Config) -> Result<Spec> {
@@ -13,15 +13,10 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     rope::refuse_partial(config)?;
     blocks::ignore_window(config, context)?;
     let bias = config.bool_or("attention_bias", false)?;
-    let activation = blocks::activation(config)?;
+    let activation = blocks::silu(config)?;
 
     let tied = config.bool("tie_word_embeddings")?;
     blocks::decoder(config, &sizes, context, tied, |i| {
-        let attention = Attention {
-            query_norm: Some(sizes.head_norm(i, "q_norm")),
-            key_norm: Some(sizes.head_norm(i, "k_norm")),
-            ..sizes.attention(i, sizes.split_qkv(i, bias), bias, &rope)
-        };
-        sizes.layer(i, attention, sizes.split_mlp(i, false, activation))
+        sizes.layer(i, sizes.normed_attention(i, bias, bias, &rope), sizes.split_mlp(i, false, activation))
     })
 }

@@ -33,29 +33,47 @@ pub(super) struct Base {
 
 /// The rotary embedding of a decoder whose heads are all alike.
 pub(super) fn rope(config: &Config, base: &Base) -> Result<Rope> {
+    let theta = theta(config, base)?;
+    scaled(config, scaling(config)?.as_ref(), base, theta)
+}
+
+/// A rotary embedding without scaling.
+pub(super) fn plain(config: &Config, dims: usize, traditional: bool, theta: f64) -> Result<Rope> {
+    scaled(config, None, &Base { dims, traditional, theta: None, context: 0 }, theta)
+}
+
+/// `key` of a configuration as the base of a rotary embedding.
+pub(super) fn theta_or(config: &Config, key: &str, default: f64) -> Result<f64> {
+    config.f64_or(key, default, BASE)
+}
+
+/// A rotary embedding with the given scaling. `config` is where `longrope` looks for the original context, and what
+/// messages name.
+pub(super) fn scaled(config: &Config, scaling: Option<&Config>, base: &Base, theta: f64) -> Result<Rope> {
     let dims = base.dims;
     if dims < 2 || !dims.is_multiple_of(2) {
         return Err(config.corrupt("head_dim", format_args!("leaves {dims} dimensions to rotate; pairs are needed")));
     }
-    let scaling = scaling(config)?;
-    let theta = theta(config, base)?;
     let plain: Vec<f64> = (0..dims / 2).map(|i| theta.powf(-2.0 * i as f64 / dims as f64)).collect();
-
-    let (inverse, magnitude) = match (kind(config)?, scaling) {
-        ("default", _) | (_, None) => (plain, 1.0),
+    let kind = scaling.map_or(Ok("default"), kind_of)?;
+    let (inverse, magnitude) = match (kind, scaling) {
+        // mrope turns the three parts of a position alike for text. A dynamic base only differs beyond the context.
+        ("default" | "mrope" | "dynamic", _) | (_, None) => (plain, 1.0),
         ("linear", Some(scaling)) => {
             let factor = scaling.f64("factor", FACTOR)?;
             (plain.into_iter().map(|f| f / factor).collect(), 1.0)
         }
-        ("llama3", Some(scaling)) => (llama3(&scaling, plain)?, 1.0),
-        ("yarn" | "deepseek_yarn", Some(scaling)) => yarn(&scaling, base, theta, plain)?,
-        ("longrope" | "su", Some(scaling)) => longrope(config, &scaling, base, plain)?,
+        ("llama3", Some(scaling)) => (llama3(scaling, plain)?, 1.0),
+        ("yarn" | "deepseek_yarn", Some(scaling)) => yarn(scaling, base, theta, plain)?,
+        ("longrope" | "su", Some(scaling)) => longrope(config, scaling, base, plain)?,
+        ("proportional", Some(scaling)) => (proportional(scaling, dims, plain)?, 1.0),
         (_, Some(scaling)) => {
             let key = if scaling.get("type").is_some() { "type" } else { "rope_type" };
-            return Err(scaling.unsupported(key, "is not supported; default, linear, llama3, yarn and longrope are"));
+            let known = "default, linear, dynamic, llama3, yarn, longrope, proportional and mrope";
+            return Err(scaling.unsupported(key, format_args!("is not supported; {known} are")));
         }
     };
-    let traditional = base.traditional && !matches!(kind(config)?, "longrope" | "su");
+    let traditional = base.traditional && !matches!(kind, "longrope" | "su");
     Ok(Rope {
         dims,
         traditional,
@@ -66,7 +84,10 @@ pub(super) fn rope(config: &Config, base: &Base) -> Result<Rope> {
 
 /// The name of the scaling: `type`, else `rope_type`, else `default`.
 pub(super) fn kind<'a>(config: &Config<'a>) -> Result<&'a str> {
-    let Some(scaling) = scaling(config)? else { return Ok("default") };
+    scaling(config)?.as_ref().map_or(Ok("default"), kind_of)
+}
+
+fn kind_of<'a>(scaling: &Config<'a>) -> Result<&'a str> {
     let kind = scaling.string("type")?.filter(|kind| !kind.is_empty());
     Ok(match kind {
         Some(kind) => kind,
@@ -75,7 +96,7 @@ pub(super) fn kind<'a>(config: &Config<'a>) -> Result<&'a str> {
 }
 
 /// `rope_scaling`, or `rope_parameters` as transformers 5 writes it with the base inside.
-fn scaling<'a>(config: &Config<'a>) -> Result<Option<Config<'a>>> {
+pub(super) fn scaling<'a>(config: &Config<'a>) -> Result<Option<Config<'a>>> {
     if let Some(scaling) = config.object("rope_scaling")? {
         return Ok(Some(scaling));
     }
@@ -88,7 +109,8 @@ fn scaling<'a>(config: &Config<'a>) -> Result<Option<Config<'a>>> {
     Ok(parameters)
 }
 
-fn theta(config: &Config, base: &Base) -> Result<f64> {
+/// The base, from the configuration or its `rope_parameters`.
+pub(super) fn theta(config: &Config, base: &Base) -> Result<f64> {
     const KEY: &str = "rope_theta";
     if let Some(theta) = config.optional_f64(KEY, BASE)? {
         return Ok(theta);
@@ -171,6 +193,26 @@ fn longrope(config: &Config, scaling: &Config, base: &Base, plain: Vec<f64>) -> 
     let magnitude = if growth <= 1.0 { 1.0 } else { (1.0 + growth.ln() / (original as f64).ln()).sqrt() };
     check_attention_factor(scaling, magnitude)?;
     Ok((plain.into_iter().zip(factors).map(|(inverse, factor)| inverse / factor).collect(), magnitude))
+}
+
+/// Gemma 4: frequencies as if the whole head turned, of which only the first pairs do.
+fn proportional(scaling: &Config, dims: usize, plain: Vec<f64>) -> Result<Vec<f64>> {
+    let rotated = (dims as f64 * scaling.f64_or(PARTIAL, 1.0, 0.0..=1.0)?) as usize;
+    let factor = scaling.f64_or("factor", 1.0, FACTOR)?;
+    let turned = |(i, inverse): (usize, f64)| if i < rotated.div_ceil(2) { inverse / factor } else { 0.0 };
+    Ok(plain.into_iter().enumerate().map(turned).collect())
+}
+
+/// LongRoPE whose magnitude a file must give (Phi 3.5 MoE).
+pub(super) fn longrope_with_own_magnitude(
+    config: &Config,
+    scaling: Option<&Config>,
+    base: &Base,
+    theta: f64,
+) -> Result<Rope> {
+    let Some(scaling) = scaling else { return scaled(config, None, base, theta) };
+    let magnitude = scaling.f64("long_mscale", FACTOR)?;
+    Ok(Rope { magnitude: magnitude as f32, ..scaled(config, Some(scaling), base, theta)? })
 }
 
 /// transformers lets a file set the magnitude; mlx-lm always computes it. Files where the two differ are refused.

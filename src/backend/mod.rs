@@ -6,11 +6,13 @@
 //! other ([`Rows`]). A backend may compute lazily: errors then surface at [`Backend::read_tokens`],
 //! [`Backend::read_logits`] or [`Backend::wait`].
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, Rope};
+use crate::arch::spec::{Activation, QueryGrowth, Rope, Routing};
 use crate::error::Result;
-use crate::weights::{LinearData, TensorView};
+use crate::weights::{LinearData, NormData};
 
 pub(crate) mod cpu;
 #[cfg(feature = "mlx")]
@@ -21,7 +23,8 @@ pub(crate) mod profile;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// The backend's fast choice: the checkpoint's dtype on MLX.
+    /// The backend's fast choice: the checkpoint's dtype on MLX; on the CPU backend products and caches of 8-bit
+    /// integers, or f32 where the checkpoint is stored in f32.
     #[default]
     Default,
     /// f32 activations everywhere, for parity checks.
@@ -76,6 +79,14 @@ pub(crate) enum Ids<'a, B: Backend> {
     Device(&'a B::Tokens),
 }
 
+impl<B: Backend> Clone for Ids<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Ids<'_, B> {}
+
 /// What a cache of one layer and sequence holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CacheLayout {
@@ -118,14 +129,60 @@ pub(crate) struct AttentionParams<'a, B: Backend> {
     pub head_dim: usize,
     /// Factor of the scores.
     pub scale: f32,
-    /// Norm over each query head, before rope.
+    /// Norm over each query head before rope, or over all of them together when it is as wide.
     pub query_norm: Option<&'a B::Norm>,
-    /// Norm over each key head, before rope.
+    /// Norm over each key head before rope, or over all of them together.
     pub key_norm: Option<&'a B::Norm>,
     /// Rotary embedding of queries and keys.
     pub rope: Option<&'a B::Rope>,
     /// Each position sees itself and the `window - 1` before it.
     pub window: Option<usize>,
+    /// What few models have.
+    pub extras: AttentionExtras<'a, B>,
+}
+
+/// What few models have in attention.
+pub(crate) struct AttentionExtras<'a, B: Backend> {
+    /// Norm over each value head.
+    pub value_norm: Option<&'a B::Norm>,
+    /// Whether queries and keys are normed after they are rotated instead of before.
+    pub norm_after_rope: bool,
+    /// For each query head, a score that takes its share of the softmax and adds nothing.
+    pub sinks: Option<&'a B::Vector>,
+    /// Scores become `softcap * tanh(scores / softcap)`.
+    pub softcap: Option<f32>,
+    /// Queries grow with their position.
+    pub query_growth: Option<QueryGrowth>,
+}
+
+impl<B: Backend> Default for AttentionExtras<'_, B> {
+    fn default() -> Self {
+        Self { value_norm: None, norm_after_rope: false, sinks: None, softcap: None, query_growth: None }
+    }
+}
+
+/// The matrices of experts, each with the rows of all experts, one expert after the other.
+pub(crate) struct ExpertsData {
+    /// How many there are.
+    pub count: usize,
+    /// Gate and up as two matrices, or as one, or up alone.
+    pub gate_up: Vec<LinearData>,
+    /// From the width of an expert back to that of the activations.
+    pub down: LinearData,
+    /// Applied to the gate, or to up.
+    pub activation: Activation,
+    /// Whether there is a gate.
+    pub gated: bool,
+}
+
+/// How experts are chosen and weighed.
+pub(crate) struct RoutingParams<'a, B: Backend> {
+    /// The rule.
+    pub rule: &'a Routing,
+    /// Added to the scores of experts to choose.
+    pub correction: Option<&'a B::Vector>,
+    /// Factors of the experts' weights.
+    pub expert_scale: Option<&'a B::Vector>,
 }
 
 /// Bytes that a backend holds right now.
@@ -154,6 +211,10 @@ pub(crate) trait Backend: Sized + 'static {
     type Linear;
     /// A loaded norm.
     type Norm;
+    /// A loaded vector of f32 numbers.
+    type Vector;
+    /// Loaded experts.
+    type Experts;
     /// Prepared rotary frequencies.
     type Rope;
     /// Keys and values of one layer and sequence.
@@ -165,8 +226,14 @@ pub(crate) trait Backend: Sized + 'static {
     /// All have the same inputs.
     fn load_linear(&self, parts: &[LinearData]) -> Result<Self::Linear>;
 
-    /// Takes over a norm's weight, `[size]`.
-    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<Self::Norm>;
+    /// Takes over a norm's numbers.
+    fn load_norm(&self, norm: &NormData) -> Result<Self::Norm>;
+
+    /// Takes over numbers.
+    fn load_vector(&self, numbers: Vec<f32>) -> Result<Self::Vector>;
+
+    /// Takes over the matrices of experts.
+    fn load_experts(&self, experts: &ExpertsData) -> Result<Self::Experts>;
 
     /// Prepares rotary frequencies.
     fn load_rope(&self, rope: &Rope) -> Result<Self::Rope>;
@@ -180,7 +247,7 @@ pub(crate) trait Backend: Sized + 'static {
     /// Rows of the embedding table.
     fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<Self::Tensor>;
 
-    /// Root-mean-square norm of each row.
+    /// The norm of each row, or of each piece of it when it is a multiple of the norm's size.
     fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
 
     /// `x · Wᵀ + bias`.
@@ -191,6 +258,44 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// `activation(gate) * up` for rows that hold gate and up side by side.
     fn gate(&self, gate_up: &Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
+
+    /// `activation(x)`, for activations that need no gate.
+    fn activate(&self, x: &Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
+
+    /// `x * sigmoid(gate)`; the gate is as wide as `x` or one number a row.
+    fn sigmoid_gate(&self, x: &Self::Tensor, gate: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x * factor`.
+    fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
+
+    /// `a * b`, number by number.
+    fn multiply(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `cap * tanh(x / cap)`.
+    fn softcap(&self, x: &Self::Tensor, cap: f32) -> Result<Self::Tensor>;
+
+    /// Some columns.
+    fn columns(&self, x: &Self::Tensor, columns: Range<usize>) -> Result<Self::Tensor>;
+
+    /// Sends each row through the experts that `logits` (`rows × experts`) choose, and adds up what they give by
+    /// weight. A row's result never depends on other rows.
+    fn experts(
+        &self,
+        x: &Self::Tensor,
+        logits: &Self::Tensor,
+        experts: &Self::Experts,
+        routing: &RoutingParams<'_, Self>,
+    ) -> Result<Self::Tensor>;
+
+    /// [`attention`](Self::attention) of queries alone, `rows × (heads * head_dim)`, over what the caches of another
+    /// layer hold, the positions of these rows included.
+    fn attention_shared(
+        &self,
+        queries: &Self::Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &[&Self::Cache],
+    ) -> Result<Self::Tensor>;
 
     /// Norms and rotates queries and keys, appends keys and values to the caches (one for each segment of `rows`, in
     /// order) and attends causally. Gives `rows × (heads * head_dim)`. A row's result never depends on other segments.

@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::iter::empty;
+use std::ops::Range;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{AttentionParams, Backend, Cache, CacheLayout, Ids, MemoryUse, Rows};
+use super::{
+    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ExpertsData, Ids, MemoryUse, RoutingParams, Rows,
+};
 use crate::arch::spec::{Activation, Rope};
 use crate::error::Result;
-use crate::weights::{LinearData, TensorView};
+use crate::weights::{LinearData, NormData};
 
 /// What the operations of one kind took since the model was loaded.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -51,7 +54,7 @@ enum Pass {
     Decode,
 }
 
-/// A matrix that knows how many bytes it has.
+/// A matrix that knows how many bytes it has; or experts, and the bytes of one.
 pub(crate) struct Weighed<L> {
     linear: L,
     bytes: usize,
@@ -107,6 +110,16 @@ impl<B: Backend> Profiled<B> {
     }
 }
 
+/// The same for the backend that is measured.
+fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
+    let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
+    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth } = *extras;
+    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth };
+    let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
+    let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
+    AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
+}
+
 impl<B: Backend> Backend for Profiled<B> {
     const PIPELINED: bool = B::PIPELINED;
     const BATCH_INVARIANT: bool = B::BATCH_INVARIANT;
@@ -114,6 +127,8 @@ impl<B: Backend> Backend for Profiled<B> {
     type Tensor = B::Tensor;
     type Linear = Weighed<B::Linear>;
     type Norm = B::Norm;
+    type Vector = B::Vector;
+    type Experts = Weighed<B::Experts>;
     type Rope = B::Rope;
     type Cache = B::Cache;
     type Tokens = B::Tokens;
@@ -123,8 +138,17 @@ impl<B: Backend> Backend for Profiled<B> {
         Ok(Weighed { linear: self.inner.load_linear(parts)?, bytes })
     }
 
-    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<B::Norm> {
-        self.inner.load_norm(weight, epsilon)
+    fn load_norm(&self, norm: &NormData) -> Result<B::Norm> {
+        self.inner.load_norm(norm)
+    }
+
+    fn load_vector(&self, numbers: Vec<f32>) -> Result<B::Vector> {
+        self.inner.load_vector(numbers)
+    }
+
+    fn load_experts(&self, experts: &ExpertsData) -> Result<Self::Experts> {
+        let bytes: usize = experts.gate_up.iter().chain([&experts.down]).map(LinearData::bytes).sum();
+        Ok(Weighed { linear: self.inner.load_experts(experts)?, bytes: bytes / experts.count.max(1) })
     }
 
     fn load_rope(&self, rope: &Rope) -> Result<B::Rope> {
@@ -171,8 +195,7 @@ impl<B: Backend> Backend for Profiled<B> {
         rows: &Rows,
         caches: &mut [&mut B::Cache],
     ) -> Result<B::Tensor> {
-        let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window } = *params;
-        let params = AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window };
+        let params = unwrapped(params);
         self.decide(rows);
         let began = Instant::now();
         let result = self.inner.attention(qkv, &params, rows, caches)?;
@@ -180,6 +203,56 @@ impl<B: Backend> Backend for Profiled<B> {
         self.inner.wait()?;
         self.record("attention", caches.iter().map(|cache| cache.bytes()).sum(), began);
         Ok(result)
+    }
+
+    fn attention_shared(
+        &self,
+        queries: &B::Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &[&B::Cache],
+    ) -> Result<B::Tensor> {
+        let bytes = caches.iter().map(|cache| cache.bytes()).sum();
+        let params = unwrapped(params);
+        self.tensor("attention_shared", bytes, |inner| inner.attention_shared(queries, &params, rows, caches))
+    }
+
+    fn activate(&self, x: &B::Tensor, activation: Activation) -> Result<B::Tensor> {
+        self.tensor("activate", 0, |inner| inner.activate(x, activation))
+    }
+
+    fn sigmoid_gate(&self, x: &B::Tensor, gate: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("sigmoid_gate", 0, |inner| inner.sigmoid_gate(x, gate))
+    }
+
+    fn scale(&self, x: &B::Tensor, factor: f32) -> Result<B::Tensor> {
+        self.tensor("scale", 0, |inner| inner.scale(x, factor))
+    }
+
+    fn multiply(&self, a: &B::Tensor, b: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("multiply", 0, |inner| inner.multiply(a, b))
+    }
+
+    fn softcap(&self, x: &B::Tensor, cap: f32) -> Result<B::Tensor> {
+        self.tensor("softcap", 0, |inner| inner.softcap(x, cap))
+    }
+
+    fn columns(&self, x: &B::Tensor, columns: Range<usize>) -> Result<B::Tensor> {
+        self.tensor("columns", 0, |inner| inner.columns(x, columns))
+    }
+
+    fn experts(
+        &self,
+        x: &B::Tensor,
+        logits: &B::Tensor,
+        experts: &Self::Experts,
+        routing: &RoutingParams<'_, Self>,
+    ) -> Result<B::Tensor> {
+        let RoutingParams { rule, correction, expert_scale } = *routing;
+        let routing = RoutingParams { rule, correction, expert_scale };
+        // Those of one row: which experts rows have in common only the device knows.
+        let bytes = experts.bytes * rule.top_k;
+        self.tensor("experts", bytes, |inner| inner.experts(x, logits, &experts.linear, &routing))
     }
 
     fn select_rows(&self, x: &B::Tensor, rows: &[usize]) -> Result<B::Tensor> {

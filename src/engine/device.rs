@@ -9,6 +9,7 @@ use super::options::{Device, EngineOptions};
 use crate::backend::cpu::{self, Pool};
 use crate::backend::{CacheLayout, Precision};
 use crate::error::{Error, Result};
+use crate::weights::Tensors;
 
 /// The most threads of the CPU backend.
 const MAX_THREADS: usize = 256;
@@ -91,10 +92,19 @@ impl Compute {
         }
     }
 
-    /// Bytes that the cache of a layer takes in default precision; with MLX at most.
-    pub fn cache_bytes(&self, layout: CacheLayout, positions: usize) -> u64 {
+    /// The precision to compute a checkpoint in. On the CPU backend, one that is stored in f32 loses nothing: default
+    /// precision is no lower than what the checkpoint has, as on MLX.
+    pub fn precision(&self, asked: Precision, tensors: &Tensors) -> Precision {
         match self {
-            Self::Cpu(_) => cpu::cache_bytes(Precision::Default, &layout, positions),
+            Self::Cpu(_) if tensors.is_f32() => Precision::Exact,
+            _ => asked,
+        }
+    }
+
+    /// Bytes that the cache of a layer takes; with MLX at most.
+    pub fn cache_bytes(&self, precision: Precision, layout: CacheLayout, positions: usize) -> u64 {
+        match self {
+            Self::Cpu(_) => cpu::cache_bytes(precision, &layout, positions),
             #[cfg(feature = "mlx")]
             Self::Mlx(_) => {
                 let row = 2 * layout.kv_heads * layout.head_dim * size_of::<f32>();

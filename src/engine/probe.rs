@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::device::Compute;
 use super::options::{EngineOptions, ProbeOptions};
 use crate::arch;
-use crate::backend::CacheLayout;
+use crate::backend::{CacheLayout, Precision};
 use crate::error::Result;
 use crate::source;
 use crate::weights::{self, Tensors};
@@ -26,8 +26,9 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     weights::check_names(&spec, &tensors)?;
     let weight_bytes = weights::needed_bytes(&spec, &tensors);
     let compute = Compute::choose(&EngineOptions::default())?;
+    let precision = compute.precision(Precision::Default, &tensors);
     let memory = arch::memory(&spec, context, |kv_heads, head_dim, positions| {
-        compute.cache_bytes(CacheLayout { kv_heads, head_dim, window: None }, positions)
+        compute.cache_bytes(precision, CacheLayout { kv_heads, head_dim, window: None }, positions)
     });
     Ok(json!({
         "source": files.label(),

@@ -79,15 +79,16 @@ impl Recipe {
             Some(tensors) => tensors,
             None => Arc::new(Tensors::open(&self.files)?),
         };
+        let precision = self.compute.precision(self.options.precision, &tensors);
         match &self.compute {
             Compute::Cpu(threads) => {
-                let backend = Cpu::new(threads.pool()?, self.options.precision)?;
+                let backend = Cpu::new(threads.pool()?, precision)?;
                 let bandwidth = self.options.profile.then(|| backend.read_bytes_per_second()).transpose()?;
                 Ok(self.start_on(backend, bandwidth, tensors))
             }
             #[cfg(feature = "mlx")]
             Compute::Mlx(device) => {
-                let backend = crate::backend::mlx::Mlx::new(*device, self.options.precision, Worker::park)?;
+                let backend = crate::backend::mlx::Mlx::new(*device, precision, Worker::park)?;
                 Ok(self.start_on(backend, None, tensors))
             }
         }

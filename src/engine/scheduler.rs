@@ -105,7 +105,8 @@ impl<B: Backend> Scheduler<B> {
 
     /// Bytes that the caches of a sequence of `len` positions take.
     fn cache_bytes_of(&self, len: usize) -> u64 {
-        self.decoder.spec().layers.iter().map(|layer| self.backend.cache_bytes(cache_layout(layer), len) as u64).sum()
+        let layouts = self.decoder.spec().layers.iter().filter_map(cache_layout);
+        layouts.map(|layout| self.backend.cache_bytes(layout, len) as u64).sum()
     }
 
     fn cache_bytes(&self) -> u64 {

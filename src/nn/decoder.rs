@@ -1,11 +1,13 @@
-//! The pre-norm decoder: embedding, layers of attention and gated MLP, final norm, head.
+//! The decoder: embedding, layers, final norm, head.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Sequence;
+use super::ffn;
+use super::layer::{Attention, Ffn, Layer, Mixer, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
-use crate::backend::{AttentionParams, Backend, Ids, Rows};
+use crate::backend::{AttentionExtras, AttentionParams, Backend, Ids, Rows};
 use crate::error::{Error, Result};
 
 /// A loaded decoder-only model.
@@ -13,22 +15,18 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) backend: Rc<B>,
     pub(super) spec: Arc<Spec>,
     pub(super) embedding: B::Linear,
+    pub(super) positions: Option<B::Linear>,
+    pub(super) per_layer_inputs: Option<PerLayerInputs<B>>,
     pub(super) layers: Vec<Layer<B>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
 }
 
-/// The weights of a layer.
-pub(super) struct Layer<B: Backend> {
-    pub attention_norm: B::Norm,
-    pub qkv: B::Linear,
-    pub query_norm: Option<B::Norm>,
-    pub key_norm: Option<B::Norm>,
-    pub rope: Option<Rc<B::Rope>>,
-    pub output: B::Linear,
-    pub mlp_norm: B::Norm,
-    pub gate_up: B::Linear,
-    pub down: B::Linear,
+/// Tokens as the layers take them in.
+pub(crate) struct Embedded<B: Backend> {
+    x: B::Tensor,
+    /// The parts of all layers side by side.
+    per_layer: Option<B::Tensor>,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -43,8 +41,17 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// Embeddings of token ids, one row each.
-    pub fn embed(&self, ids: Ids<'_, B>) -> Result<B::Tensor> {
-        self.backend.embed(&self.embedding, ids)
+    pub fn embed(&self, ids: Ids<'_, B>) -> Result<Embedded<B>> {
+        let (backend, spec) = (&*self.backend, &*self.spec);
+        let scaled = |x: B::Tensor, factor: f32| if factor == 1.0 { Ok(x) } else { backend.scale(&x, factor) };
+        let x = scaled(backend.embed(&self.embedding, ids)?, spec.embedding_scale)?;
+        let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
+            return Ok(Embedded { x, per_layer: None });
+        };
+        let looked_up = scaled(backend.embed(&inputs.table, ids)?, input.table_scale)?;
+        let projected = scaled(backend.linear(&x, &inputs.projection)?, input.projection_scale)?;
+        let sum = backend.add(&backend.norm(&projected, &inputs.norm)?, &looked_up)?;
+        Ok(Embedded { x, per_layer: Some(scaled(sum, input.scale)?) })
     }
 
     /// Runs all layers over embedded rows and appends them to their sequences (one for each segment of `rows`, in
@@ -53,10 +60,10 @@ impl<B: Backend> Decoder<B> {
     /// `interrupted` is asked before each layer. On an interruption or error the sequences are as they were.
     ///
     /// # Errors
-    /// `Cancelled` when interrupted; what the backend reports.
+    /// `Cancelled` when interrupted; `ContextOverflow` past the last of learned positions; what the backend reports.
     pub fn forward(
         &self,
-        embedded: B::Tensor,
+        embedded: Embedded<B>,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
         interrupted: &dyn Fn() -> bool,
@@ -73,19 +80,46 @@ impl<B: Backend> Decoder<B> {
 
     fn run_layers(
         &self,
-        mut x: B::Tensor,
+        embedded: Embedded<B>,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
         interrupted: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
+        let Embedded { mut x, per_layer } = embedded;
+        if let Some(table) = &self.positions {
+            x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
+        }
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
             }
-            let mut caches: Vec<_> = sequences.iter_mut().map(|s| &mut s.caches[index]).collect();
-            x = self.run_layer(layer, spec, &x, rows, &mut caches)?;
+            x = self.run_layer(layer, spec, &x, index, rows, sequences)?;
+            if let (Some(input), Some(input_spec)) = (&layer.per_layer_input, &spec.per_layer_input) {
+                let all = per_layer.as_ref().ok_or_else(|| Error::internal("a layer without its own input"))?;
+                let width = input_spec.gate.outputs;
+                let own = self.backend.columns(all, index * width..(index + 1) * width)?;
+                x = self.take_in(&x, &own, input, input_spec)?;
+            }
+            if layer.output_scale != 1.0 {
+                x = self.backend.scale(&x, layer.output_scale)?;
+            }
         }
         Ok(x)
+    }
+
+    /// The position of each row.
+    fn positions(&self, rows: &Rows) -> Result<Vec<u32>> {
+        let positions = rows.segments().iter().flat_map(|s| s.position..s.position + s.len);
+        let limit = self.spec.context_length;
+        let position = |position: usize| match u32::try_from(position) {
+            Ok(index) if position < limit => Ok(index),
+            _ => Err(Error::new(
+                crate::error::Code::ContextOverflow,
+                format!("position {position} of a model that learned {limit}"),
+            )
+            .with_hint("shorten the prompt or the answer")),
+        };
+        positions.map(position).collect()
     }
 
     fn run_layer(
@@ -93,30 +127,160 @@ impl<B: Backend> Decoder<B> {
         layer: &Layer<B>,
         spec: &spec::Layer,
         x: &B::Tensor,
+        index: usize,
         rows: &Rows,
-        caches: &mut [&mut B::Cache],
+        sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let qkv = backend.norm_linear(x, &layer.attention_norm, &layer.qkv)?;
-        let params = AttentionParams {
-            heads: spec.attention.heads,
-            kv_heads: spec.attention.kv_heads,
-            head_dim: spec.attention.head_dim,
-            scale: spec.attention.scale,
-            query_norm: layer.query_norm.as_ref(),
-            key_norm: layer.key_norm.as_ref(),
-            rope: layer.rope.as_deref(),
-            window: spec.attention.window,
+        let Mixer::Attention(attention) = &layer.mixer;
+        if spec.parallel {
+            let normed = self.norm(x, layer.mixer_norm.as_ref())?;
+            let qkv = backend.linear(&normed, &attention.qkv)?;
+            let mixed = self.attend(attention, spec, &qkv, index, rows, sequences)?;
+            let input = match &layer.ffn_norm {
+                Some(norm) => backend.norm(x, norm)?,
+                None => normed,
+            };
+            let x = backend.linear_add(&mixed, &attention.output, x)?;
+            return match &layer.ffn {
+                Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
+                block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
+            };
+        }
+        let qkv = match &layer.mixer_norm {
+            Some(norm) => backend.norm_linear(x, norm, &attention.qkv)?,
+            None => backend.linear(x, &attention.qkv)?,
         };
-        let attended = backend.attention(&qkv, &params, rows, caches)?;
-        let x = backend.linear_add(&attended, &layer.output, x)?;
-        backend.gated_mlp(&x, &layer.mlp_norm, &layer.gate_up, &layer.down, spec.mlp.activation)
+        let mixed = self.attend(attention, spec, &qkv, index, rows, sequences)?;
+        let h = self.project_add(x, &mixed, &attention.output, layer.mixer_post_norm.as_ref(), spec)?;
+        self.run_ffn(layer, spec, h)
+    }
+
+    fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
+        let backend = &*self.backend;
+        let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
+        match (&layer.ffn, norm) {
+            (Ffn::Dense(mlp), Some(norm)) if mlp.gated && post.is_none() && spec.residual_scale == 1.0 => {
+                backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
+            }
+            (Ffn::Dense(mlp), norm) => {
+                let first = match norm {
+                    Some(norm) => backend.norm_linear(&h, norm, &mlp.gate_up)?,
+                    None => backend.linear(&h, &mlp.gate_up)?,
+                };
+                let hidden = ffn::activated(backend, mlp, &first)?;
+                self.project_add(&h, &hidden, &mlp.down, post, spec)
+            }
+            (block, norm) => {
+                let y = ffn::ffn(backend, block, &spec.ffn, &self.norm(&h, norm)?)?;
+                self.add_branch(&h, y, post, spec)
+            }
+        }
+    }
+
+    /// Attention, gated if the layer has a gate.
+    fn attend(
+        &self,
+        attention: &Attention<B>,
+        layer: &spec::Layer,
+        qkv: &B::Tensor,
+        index: usize,
+        rows: &Rows,
+        sequences: &mut [&mut Sequence<B>],
+    ) -> Result<B::Tensor> {
+        let backend = &*self.backend;
+        let spec::Mixer::Attention(spec) = &layer.mixer;
+        let params = AttentionParams {
+            heads: spec.heads,
+            kv_heads: spec.kv_heads,
+            head_dim: spec.head_dim,
+            scale: spec.scale,
+            query_norm: attention.query_norm.as_ref(),
+            key_norm: attention.key_norm.as_ref(),
+            rope: attention.rope.as_deref(),
+            window: spec.window,
+            extras: AttentionExtras {
+                value_norm: attention.value_norm.as_ref(),
+                norm_after_rope: spec.norm_after_rope,
+                sinks: attention.sinks.as_ref(),
+                softcap: spec.softcap,
+                query_growth: spec.query_growth,
+            },
+        };
+        if let Some(source) = spec.shares_kv_of {
+            let caches: Vec<_> = sequences.iter().map(|s| s.cache(source)).collect::<Result<_>>()?;
+            return backend.attention_shared(qkv, &params, rows, &caches);
+        }
+        let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
+        if !spec.gated {
+            return backend.attention(qkv, &params, rows, &mut caches);
+        }
+        let (width, own) = (spec.heads * spec.head_dim, (spec.heads + 2 * spec.kv_heads) * spec.head_dim);
+        let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
+        backend.sigmoid_gate(&attended, &backend.columns(qkv, own..own + width)?)
+    }
+
+    /// Adds a layer's own part of the second embedding.
+    fn take_in(
+        &self,
+        x: &B::Tensor,
+        own: &B::Tensor,
+        input: &PerLayerInput<B>,
+        spec: &spec::PerLayerInput,
+    ) -> Result<B::Tensor> {
+        let backend = &*self.backend;
+        let gate = backend.activate(&backend.linear(x, &input.gate)?, spec.activation)?;
+        let projected = backend.linear(&backend.multiply(&gate, own)?, &input.projection)?;
+        backend.add(x, &backend.norm(&projected, &input.norm)?)
+    }
+
+    fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
+        norm.map_or_else(|| Ok(x.clone()), |norm| self.backend.norm(x, norm))
+    }
+
+    /// `residual + scale * post(linear(x))`.
+    fn project_add(
+        &self,
+        residual: &B::Tensor,
+        x: &B::Tensor,
+        linear: &B::Linear,
+        post: Option<&B::Norm>,
+        spec: &spec::Layer,
+    ) -> Result<B::Tensor> {
+        if post.is_none() && spec.residual_scale == 1.0 {
+            return self.backend.linear_add(x, linear, residual);
+        }
+        let y = self.backend.linear(x, linear)?;
+        self.add_branch(residual, y, post, spec)
+    }
+
+    /// `residual + scale * post(y)`.
+    fn add_branch(
+        &self,
+        residual: &B::Tensor,
+        y: B::Tensor,
+        post: Option<&B::Norm>,
+        spec: &spec::Layer,
+    ) -> Result<B::Tensor> {
+        let mut y = self.norm(&y, post)?;
+        if spec.residual_scale != 1.0 {
+            y = self.backend.scale(&y, spec.residual_scale)?;
+        }
+        self.backend.add(residual, &y)
     }
 
     /// Logits of the given rows of hidden states.
     pub fn logits(&self, hidden: &B::Tensor, rows: &[usize]) -> Result<B::Tensor> {
-        let chosen = self.backend.select_rows(hidden, rows)?;
-        let normed = self.backend.norm(&chosen, &self.final_norm)?;
-        self.backend.logits(&normed, self.head.as_ref().unwrap_or(&self.embedding))
+        let backend = &*self.backend;
+        let chosen = backend.select_rows(hidden, rows)?;
+        let normed = backend.norm(&chosen, &self.final_norm)?;
+        let mut logits = backend.logits(&normed, self.head.as_ref().unwrap_or(&self.embedding))?;
+        if self.spec.logit_scale != 1.0 {
+            logits = backend.scale(&logits, self.spec.logit_scale)?;
+        }
+        match self.spec.logit_softcap {
+            Some(cap) => backend.softcap(&logits, cap),
+            None => Ok(logits),
+        }
     }
 }

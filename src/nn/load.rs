@@ -1,29 +1,37 @@
 //! Builds a decoder piece by piece, so that loading one model never holds up the streams of others for long.
 
 use std::rc::Rc;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use super::Decoder;
-use super::decoder::Layer;
-use crate::arch::spec::{self, Spec};
-use crate::backend::Backend;
+use super::layer::{Attention, Ffn, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert};
+use crate::arch::spec::{self, Activation, Spec};
+use crate::backend::{Backend, ExpertsData};
 use crate::error::{Error, Result};
-use crate::weights::{self, Tensors};
+use crate::weights::{self, LinearData, Tensors};
 
 /// A decoder under construction.
 pub(crate) struct Builder<B: Backend> {
     backend: Rc<B>,
     spec: Arc<Spec>,
     tensors: Arc<Tensors>,
-    embedding: Option<B::Linear>,
+    start: Option<Start<B>>,
     layers: Vec<Layer<B>>,
     ropes: Vec<(spec::Rope, Rc<B::Rope>)>,
+}
+
+/// What stands before the layers.
+struct Start<B: Backend> {
+    embedding: B::Linear,
+    positions: Option<B::Linear>,
+    per_layer_inputs: Option<PerLayerInputs<B>>,
 }
 
 impl<B: Backend> Builder<B> {
     /// Starts with nothing loaded.
     pub fn new(backend: Rc<B>, spec: Arc<Spec>, tensors: Arc<Tensors>) -> Self {
-        Self { backend, spec, tensors, embedding: None, layers: Vec::new(), ropes: Vec::new() }
+        Self { backend, spec, tensors, start: None, layers: Vec::new(), ropes: Vec::new() }
     }
 
     /// Steps that [`step`](Self::step) takes in all, the last one included.
@@ -33,8 +41,8 @@ impl<B: Backend> Builder<B> {
 
     /// Loads the next piece; gives the decoder after the last one.
     pub fn step(&mut self) -> Result<Option<Decoder<B>>> {
-        if self.embedding.is_none() {
-            self.embedding = Some(self.linear(std::slice::from_ref(&self.spec.embedding))?);
+        if self.start.is_none() {
+            self.start = Some(self.load_start()?);
             return Ok(None);
         }
         let spec = Arc::clone(&self.spec);
@@ -43,38 +51,130 @@ impl<B: Backend> Builder<B> {
             self.layers.push(layer);
             return Ok(None);
         }
-        let head = spec.head.as_ref().map(|head| self.linear(std::slice::from_ref(head))).transpose()?;
+        let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
+        let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
-        let embedding = self.embedding.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
+        let Start { embedding, positions, per_layer_inputs } =
+            self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
-        Ok(Some(Decoder { backend: Rc::clone(&self.backend), spec, embedding, layers, final_norm, head }))
+        let backend = Rc::clone(&self.backend);
+        Ok(Some(Decoder { backend, spec, embedding, positions, per_layer_inputs, layers, final_norm, head }))
     }
 
-    fn layer(&mut self, layer: &spec::Layer) -> Result<Layer<B>> {
-        let attention = &layer.attention;
-        Ok(Layer {
-            attention_norm: self.norm(&layer.attention_norm)?,
-            qkv: self.linear(&attention.qkv)?,
-            query_norm: attention.query_norm.as_ref().map(|norm| self.norm(norm)).transpose()?,
-            key_norm: attention.key_norm.as_ref().map(|norm| self.norm(norm)).transpose()?,
-            rope: attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
-            output: self.linear(std::slice::from_ref(&attention.output))?,
-            mlp_norm: self.norm(&layer.mlp_norm)?,
-            gate_up: self.linear(&layer.mlp.gate_up)?,
-            down: self.linear(std::slice::from_ref(&layer.mlp.down))?,
+    fn load_start(&self) -> Result<Start<B>> {
+        let spec = &self.spec;
+        let inputs = |inputs: &spec::PerLayerInputs| {
+            let projection = self.linear(from_ref(&inputs.projection))?;
+            let (table, norm) = (self.linear(from_ref(&inputs.table))?, self.norm(&inputs.norm)?);
+            Ok(PerLayerInputs { table, projection, norm })
+        };
+        Ok(Start {
+            embedding: self.linear(from_ref(&spec.embedding))?,
+            positions: spec.positions.as_ref().map(|table| self.linear(from_ref(table))).transpose()?,
+            per_layer_inputs: spec.per_layer_inputs.as_ref().map(inputs).transpose()?,
         })
     }
 
+    fn layer(&mut self, layer: &spec::Layer) -> Result<Layer<B>> {
+        let input = |input: &spec::PerLayerInput| {
+            let (gate, projection) = (self.linear(from_ref(&input.gate))?, self.linear(from_ref(&input.projection))?);
+            Ok(PerLayerInput { gate, projection, norm: self.norm(&input.norm)? })
+        };
+        let per_layer_input = layer.per_layer_input.as_ref().map(input).transpose()?;
+        let output_scale = match &layer.output_scale {
+            Some(name) => weights::vector(&self.tensors, name, 1)?.iter().product(),
+            None => 1.0,
+        };
+        let spec::Mixer::Attention(attention) = &layer.mixer;
+        Ok(Layer {
+            mixer: Mixer::Attention(self.attention(attention)?),
+            mixer_norm: self.optional_norm(&layer.mixer_norm)?,
+            mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
+            ffn: match &layer.ffn {
+                spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
+                spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
+            },
+            ffn_norm: self.optional_norm(&layer.ffn_norm)?,
+            ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
+            per_layer_input,
+            output_scale,
+        })
+    }
+
+    fn attention(&mut self, attention: &spec::Attention) -> Result<Attention<B>> {
+        Ok(Attention {
+            qkv: self.linear(&attention.qkv)?,
+            output: self.linear(from_ref(&attention.output))?,
+            query_norm: self.optional_norm(&attention.query_norm)?,
+            key_norm: self.optional_norm(&attention.key_norm)?,
+            value_norm: self.optional_norm(&attention.value_norm)?,
+            rope: attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
+            sinks: self.optional_vector(&attention.sinks, attention.heads)?,
+        })
+    }
+
+    fn mlp(&self, mlp: &spec::Mlp) -> Result<Mlp<B>> {
+        let numbers = mlp.activation_numbers();
+        let number = |name: &String| Ok(weights::vector(&self.tensors, name, 1)?.iter().sum());
+        let activation = match *numbers.iter().map(number).collect::<Result<Vec<f32>>>()? {
+            [alpha_p, alpha_n, beta, eps] => Activation::Xielu { alpha_p, alpha_n, beta, eps },
+            _ => mlp.activation,
+        };
+        let (gate_up, down) = (self.linear(&mlp.gate_up)?, self.linear(from_ref(&mlp.down))?);
+        Ok(Mlp { gate_up, down, activation, gated: mlp.gated })
+    }
+
+    fn moe(&self, moe: &spec::Moe) -> Result<Moe<B>> {
+        let data = ExpertsData {
+            count: moe.experts,
+            gate_up: self.data(&moe.mlp.gate_up)?,
+            down: self.data_of(&moe.mlp.down)?,
+            activation: moe.mlp.activation,
+            gated: moe.mlp.gated,
+        };
+        let shared = |shared: &spec::SharedExpert| {
+            Ok(SharedExpert {
+                norm: self.optional_norm(&shared.norm)?,
+                mlp: self.mlp(&shared.mlp)?,
+                gate: shared.gate.as_ref().map(|gate| self.linear(from_ref(gate))).transpose()?,
+                post_norm: self.optional_norm(&shared.post_norm)?,
+            })
+        };
+        Ok(Moe {
+            router: self.linear(from_ref(&moe.router))?,
+            router_norm: self.optional_norm(&moe.router_norm)?,
+            correction: self.optional_vector(&moe.routing.correction, moe.experts)?,
+            expert_scale: self.optional_vector(&moe.routing.expert_scale, moe.experts)?,
+            norm: self.optional_norm(&moe.norm)?,
+            experts: self.backend.load_experts(&data)?,
+            post_norm: self.optional_norm(&moe.post_norm)?,
+            shared: moe.shared.as_ref().map(shared).transpose()?,
+        })
+    }
+
+    fn data_of(&self, linear: &spec::Linear) -> Result<LinearData> {
+        weights::linear(&self.tensors, linear, self.spec.quantization.as_ref())
+    }
+
+    fn data(&self, parts: &[spec::Linear]) -> Result<Vec<LinearData>> {
+        parts.iter().map(|part| self.data_of(part)).collect()
+    }
+
     fn linear(&self, parts: &[spec::Linear]) -> Result<B::Linear> {
-        let data: Vec<_> = parts
-            .iter()
-            .map(|part| weights::linear(&self.tensors, part, self.spec.quantization.as_ref()))
-            .collect::<Result<_>>()?;
-        self.backend.load_linear(&data)
+        self.backend.load_linear(&self.data(parts)?)
     }
 
     fn norm(&self, norm: &spec::Norm) -> Result<B::Norm> {
-        self.backend.load_norm(&weights::norm(&self.tensors, norm)?, norm.epsilon)
+        self.backend.load_norm(&weights::norm(&self.tensors, norm)?)
+    }
+
+    fn optional_norm(&self, norm: &Option<spec::Norm>) -> Result<Option<B::Norm>> {
+        norm.as_ref().map(|norm| self.norm(norm)).transpose()
+    }
+
+    fn optional_vector(&self, name: &Option<String>, len: usize) -> Result<Option<B::Vector>> {
+        let load = |name: &String| self.backend.load_vector(weights::vector(&self.tensors, name, len)?);
+        name.as_ref().map(load).transpose()
     }
 
     /// Most models have one rope for all layers; it is prepared once.

@@ -1,6 +1,8 @@
 //! The models, written once, generic over the backend.
 
 mod decoder;
+mod ffn;
+mod layer;
 mod load;
 mod sequence;
 
@@ -8,5 +10,7 @@ pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;
 pub(crate) use sequence::{Sequence, cache_layout};
 
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,43 @@
-//! The state of one sequence: a cache for each layer.
+//! The state of one sequence: a cache for each layer that keeps something.
 
-use crate::arch::spec::{Layer, Spec};
+use std::rc::Rc;
+
+use crate::arch::spec::{Layer, Mixer, Spec};
 use crate::backend::{Backend, Cache, CacheLayout};
+use crate::error::{Error, Result};
 
 /// Keys and values of all layers for the positions processed so far.
 pub(crate) struct Sequence<B: Backend> {
-    pub(super) caches: Vec<B::Cache>,
+    caches: Vec<B::Cache>,
+    /// For each layer the index of its cache.
+    of_layers: Rc<[Option<usize>]>,
     len: usize,
 }
 
 impl<B: Backend> Sequence<B> {
     pub(super) fn new(backend: &B, spec: &Spec) -> Self {
-        let caches = spec.layers.iter().map(|layer| backend.new_cache(cache_layout(layer))).collect();
-        Self { caches, len: 0 }
+        let mut caches = Vec::with_capacity(spec.layers.len());
+        let mut of_layer = |layer| {
+            caches.push(backend.new_cache(cache_layout(layer)?));
+            Some(caches.len() - 1)
+        };
+        let of_layers = spec.layers.iter().map(&mut of_layer).collect();
+        Self { caches, of_layers, len: 0 }
+    }
+
+    /// The cache of a layer that has one.
+    pub(super) fn cache(&self, layer: usize) -> Result<&B::Cache> {
+        self.index(layer).map(|index| &self.caches[index])
+    }
+
+    /// The cache of a layer that has one.
+    pub(super) fn cache_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
+        self.index(layer).map(|index| &mut self.caches[index])
+    }
+
+    fn index(&self, layer: usize) -> Result<usize> {
+        let index = self.of_layers.get(layer).copied().flatten();
+        index.ok_or_else(|| Error::internal(format!("layer {layer} has no cache")))
     }
 
     /// Positions held.
@@ -47,7 +72,8 @@ impl<B: Backend> Sequence<B> {
 
     /// A second sequence with the same state, sharing memory until one of them goes on.
     pub fn fork(&self) -> Self {
-        Self { caches: self.caches.iter().map(Cache::fork).collect(), len: self.len }
+        let caches = self.caches.iter().map(Cache::fork).collect();
+        Self { caches, of_layers: Rc::clone(&self.of_layers), len: self.len }
     }
 
     /// Bytes held, shared ones included.
@@ -61,8 +87,9 @@ impl<B: Backend> Sequence<B> {
     }
 }
 
-/// What a layer's cache holds.
-pub(crate) fn cache_layout(layer: &Layer) -> CacheLayout {
-    let attention = &layer.attention;
-    CacheLayout { kv_heads: attention.kv_heads, head_dim: attention.head_dim, window: attention.window }
+/// What a layer's cache holds, if it has one of its own.
+pub(crate) fn cache_layout(layer: &Layer) -> Option<CacheLayout> {
+    let Mixer::Attention(attention) = &layer.mixer;
+    let own = attention.shares_kv_of.is_none();
+    own.then_some(CacheLayout { kv_heads: attention.kv_heads, head_dim: attention.head_dim, window: attention.window })
 }

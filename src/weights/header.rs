@@ -44,6 +44,7 @@ impl StoredDtype {
             safetensors::Dtype::F16 => Self::Known(Dtype::F16),
             safetensors::Dtype::BF16 => Self::Known(Dtype::Bf16),
             safetensors::Dtype::U32 => Self::Known(Dtype::U32),
+            safetensors::Dtype::U8 => Self::Known(Dtype::U8),
             other => Self::Other(other),
         })
     }

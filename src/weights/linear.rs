@@ -1,7 +1,7 @@
 //! Tensors for the slots of a [`Spec`](crate::arch::spec::Spec), their shapes and number formats checked.
 
-use super::{Dtype, LinearData, Matrix, TensorView, Tensors};
-use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat};
+use super::{Dtype, LinearData, Matrix, NormData, TensorView, Tensors};
+use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat, QuantizationMode};
 use crate::error::Result;
 
 /// Takes a matrix out of the checkpoint.
@@ -11,25 +11,64 @@ use crate::error::Result;
 /// (`bits = words * 32 / inputs`, `group_size = inputs / scales`), again as mlx-lm does it: mixed checkpoints exist
 /// whose config.json names one format. Where a format is given but no scales exist, the matrix is dense.
 pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>) -> Result<LinearData> {
+    let shape = Shape::of(spec);
     let matrix = if tensors.contains(&format!("{}.scales", spec.name)) {
-        affine(tensors, spec, quantization)?
+        quantized(tensors, spec, &shape, quantization)?
     } else {
-        let weight = floats(tensors, &format!("{}.weight", spec.name), &[spec.outputs, spec.inputs])?;
-        Matrix::Dense(weight.clone())
+        Matrix::Dense(floats(tensors, &format!("{}.weight", spec.name), &shape.with(spec.inputs))?.clone())
     };
     let bias = match spec.bias {
-        true => Some(floats(tensors, &format!("{}.bias", spec.name), &[spec.outputs])?.clone()),
+        true => {
+            let mut bias = floats(tensors, &format!("{}.bias", spec.name), &shape.leading)?.clone();
+            bias.shape = vec![shape.rows];
+            Some(bias)
+        }
         false => None,
     };
-    Ok(LinearData { outputs: spec.outputs, inputs: spec.inputs, matrix, bias })
+    let whole = LinearData { outputs: shape.rows, inputs: spec.inputs, matrix, bias };
+    Ok(match spec.part {
+        Some((first, _)) => whole.rows(first..first + spec.outputs),
+        None => whole,
+    })
 }
 
-/// Takes a norm's weight out of the checkpoint.
-pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<TensorView> {
-    floats(tensors, &format!("{}.weight", spec.name), &[spec.size]).cloned()
+/// The dimensions of a tensor before its last one.
+struct Shape {
+    leading: Vec<usize>,
+    /// Their product.
+    rows: usize,
 }
 
-fn affine(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>) -> Result<Matrix> {
+impl Shape {
+    fn of(spec: &Linear) -> Self {
+        let rows = spec.part.map_or(spec.outputs, |(_, all)| all);
+        match spec.experts {
+            Some(experts) => Self { leading: vec![experts, rows], rows: experts * rows },
+            None => Self { leading: vec![rows], rows },
+        }
+    }
+
+    fn with(&self, last: usize) -> Vec<usize> {
+        self.leading.iter().copied().chain([last]).collect()
+    }
+}
+
+/// Takes a norm's weight and bias out of the checkpoint.
+pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
+    let shape = if spec.heads > 1 && spec.weights.len() == 1 { vec![spec.heads, spec.size] } else { vec![spec.size] };
+    let weights = spec.weights.iter().map(|name| floats(tensors, name, &shape).cloned()).collect::<Result<_>>()?;
+    let bias = spec.bias.as_ref().map(|name| floats(tensors, name, &[spec.size]).cloned()).transpose()?;
+    let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
+    Ok(NormData { kind, weights, bias, size, heads, epsilon, offset, factor })
+}
+
+/// The numbers of a vector of the checkpoint. A single number may also be stored without dimensions.
+pub(crate) fn vector(tensors: &Tensors, name: &str, len: usize) -> Result<Vec<f32>> {
+    let scalar = len == 1 && tensors.get(name).is_some_and(|view| view.shape.is_empty());
+    Ok(floats(tensors, name, if scalar { &[] } else { std::slice::from_ref(&len) })?.to_f32())
+}
+
+fn quantized(tensors: &Tensors, spec: &Linear, shape: &Shape, quantization: Option<&Quantization>) -> Result<Matrix> {
     let (codes, scales, biases) =
         (format!("{}.weight", spec.name), format!("{}.scales", spec.name), format!("{}.biases", spec.name));
     let Some(quantization) = quantization else {
@@ -40,11 +79,15 @@ fn affine(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>)
     let format = match quantization.overrides.get(&spec.name) {
         Some(Some(format)) => *format,
         Some(None) => return Err(tensors.corrupt(&scales, "is there, but config.json says that it is not quantized")),
-        None => stored_format(tensors, spec, &codes, &scales)?,
+        None => stored_format(tensors, spec, &codes, &scales, quantization.default)?,
     };
-    let QuantizationFormat { bits, group_size } = format;
+    let QuantizationFormat { bits, group_size, mode } = format;
     if !spec.inputs.is_multiple_of(group_size) {
         let message = format!("has {} columns, which groups of {group_size} don't divide", spec.inputs);
+        return Err(tensors.corrupt(&codes, message));
+    }
+    if !(spec.inputs * bits).is_multiple_of(32) {
+        let message = format!("has {} columns, which don't fill whole words", spec.inputs);
         return Err(tensors.corrupt(&codes, message));
     }
 
@@ -52,9 +95,17 @@ fn affine(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>)
     if codes.dtype != Dtype::U32 {
         return Err(tensors.corrupt(&codes.name, format_args!("is {}, but codes must be U32", codes.dtype)));
     }
-    // Groups are whole multiples of 32 codes, so a row always ends at a whole word.
-    check_shape(tensors, codes, &[spec.outputs, spec.inputs / 32 * bits])?;
-    let groups = [spec.outputs, spec.inputs / group_size];
+    check_shape(tensors, codes, &shape.with(spec.inputs * bits / 32))?;
+    let groups = shape.with(spec.inputs / group_size);
+    if mode != QuantizationMode::Affine {
+        let scales = tensors.need(&scales)?;
+        if scales.dtype != Dtype::U8 {
+            let message = format!("is {}, but scales of {} must be U8", scales.dtype, mode.name());
+            return Err(tensors.corrupt(&scales.name, message));
+        }
+        check_shape(tensors, scales, &groups)?;
+        return Ok(Matrix::Float { codes: codes.clone(), scales: scales.clone(), format });
+    }
     let scales = floats(tensors, &scales, &groups)?;
     let biases = floats(tensors, &biases, &groups)?;
     if biases.dtype != scales.dtype {
@@ -65,12 +116,21 @@ fn affine(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>)
 }
 
 /// The format that the shapes of codes and scales amount to.
-fn stored_format(tensors: &Tensors, spec: &Linear, codes: &str, scales: &str) -> Result<QuantizationFormat> {
+fn stored_format(
+    tensors: &Tensors,
+    spec: &Linear,
+    codes: &str,
+    scales: &str,
+    default: Option<QuantizationFormat>,
+) -> Result<QuantizationFormat> {
     let columns = |name: &str| Ok(tensors.need(name)?.shape.last().copied().unwrap_or(0));
     let (words, groups) = (columns(codes)?, columns(scales)?);
+    // Formats of floats have scales of bytes and no biases; which one it is only config.json says.
+    let mode = default.map_or(QuantizationMode::Affine, |format| format.mode);
+    let mode = if tensors.need(scales)?.dtype == Dtype::U8 { mode } else { QuantizationMode::Affine };
     let format = exact(words.saturating_mul(32), spec.inputs)
         .zip(exact(spec.inputs, groups))
-        .map(|(bits, group_size)| QuantizationFormat { bits, group_size })
+        .map(|(bits, group_size)| QuantizationFormat { bits, group_size, mode })
         .filter(QuantizationFormat::is_known);
     format.ok_or_else(|| {
         let inputs = spec.inputs;
@@ -87,7 +147,8 @@ fn exact(dividend: usize, divisor: usize) -> Option<usize> {
 fn floats<'a>(tensors: &'a Tensors, name: &str, shape: &[usize]) -> Result<&'a TensorView> {
     let view = tensors.need(name)?;
     if !view.dtype.is_float() {
-        let message = format!("is {} without `scales`, but must be F32, F16 or BF16", view.dtype);
+        let lone = if view.dtype == Dtype::U32 && name.ends_with(".weight") { " without `scales`" } else { "" };
+        let message = format!("is {}{lone}, but must be F32, F16 or BF16", view.dtype);
         return Err(tensors.corrupt(name, message));
     }
     check_shape(tensors, view, shape)?;

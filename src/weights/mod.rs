@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::arch::spec::QuantizationFormat;
+use crate::arch::spec::{NormKind, QuantizationFormat};
 
 mod files;
 mod header;
@@ -19,8 +19,8 @@ mod tests;
 mod unique;
 
 pub(crate) use files::{Access, ModelFiles};
-pub(crate) use linear::{linear, norm};
-pub(crate) use names::{check_names, needed_bytes};
+pub(crate) use linear::{linear, norm, vector};
+pub(crate) use names::{check_names, is_missing_head, needed_bytes};
 pub(crate) use tensors::Tensors;
 
 /// Number formats of stored tensors.
@@ -34,6 +34,8 @@ pub enum Dtype {
     Bf16,
     /// Packed codes of quantized tensors.
     U32,
+    /// Scales of quantized tensors, as exponents or 8-bit floats.
+    U8,
 }
 
 impl Dtype {
@@ -42,12 +44,13 @@ impl Dtype {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::U8 => 1,
         }
     }
 
     /// Whether numbers of this format are weights as they are, without codes.
     pub fn is_float(self) -> bool {
-        self != Self::U32
+        matches!(self, Self::F32 | Self::F16 | Self::Bf16)
     }
 }
 
@@ -58,6 +61,7 @@ impl fmt::Display for Dtype {
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
             Self::U32 => "U32",
+            Self::U8 => "U8",
         })
     }
 }
@@ -98,7 +102,63 @@ impl TensorView {
     }
 }
 
-/// A matrix `[outputs, inputs]` as stored, shapes and dtypes checked.
+impl TensorView {
+    /// Some rows, of a tensor whose leading dimensions together are `of` rows; the result is `[rows, rest]`.
+    pub(crate) fn rows(&self, rows: Range<usize>, of: usize) -> Self {
+        let width = self.shape.iter().product::<usize>() / of.max(1);
+        let bytes = width * self.dtype.width();
+        let start = self.range.start + rows.start * bytes;
+        debug_assert!(rows.start <= rows.end && rows.end <= of, "rows {rows:?} of {of}");
+        let shape = vec![rows.len(), width];
+        Self { shape, range: start..start + rows.len() * bytes, ..self.clone() }
+    }
+
+    /// All numbers, in f32.
+    pub(crate) fn to_f32(&self) -> Vec<f32> {
+        let bytes = self.bytes();
+        match self.dtype {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F16 => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::Bf16 => bytes.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::U32 => bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b) as f32).collect(),
+            Dtype::U8 => bytes.iter().map(|&b| f32::from(b)).collect(),
+        }
+    }
+}
+
+/// The numbers of a norm, shapes and dtypes checked. See [`Norm`](crate::arch::spec::Norm).
+#[derive(Clone)]
+pub(crate) struct NormData {
+    /// What is computed.
+    pub kind: NormKind,
+    /// `[size]` for each head that has its own, in order; none when the weight is 1.
+    pub weights: Vec<TensorView>,
+    /// `[size]`.
+    pub bias: Option<TensorView>,
+    /// Width that is normalised.
+    pub size: usize,
+    /// Heads with weights of their own.
+    pub heads: usize,
+    /// Added under the root.
+    pub epsilon: f32,
+    /// Added to the weight.
+    pub offset: f32,
+    /// Factor of the weight.
+    pub factor: f32,
+}
+
+#[cfg(test)]
+impl NormData {
+    /// A root-mean-square norm with a weight, `[size]`.
+    pub fn rms(weight: &TensorView, epsilon: f32) -> Self {
+        let size = weight.shape.iter().product();
+        let weights = vec![weight.clone()];
+        Self { kind: NormKind::Rms, weights, bias: None, size, heads: 1, epsilon, offset: 0.0, factor: 1.0 }
+    }
+}
+
+/// A matrix `[outputs, inputs]` as stored, shapes and dtypes checked. Stacked experts are one matrix with the rows of
+/// all of them.
 #[derive(Clone)]
 pub(crate) struct LinearData {
     /// Rows.
@@ -119,6 +179,7 @@ impl LinearData {
             Matrix::Affine { codes, scales, biases, .. } => {
                 codes.bytes().len() + scales.bytes().len() + biases.bytes().len()
             }
+            Matrix::Float { codes, scales, .. } => codes.bytes().len() + scales.bytes().len(),
         }
     }
 }
@@ -140,6 +201,37 @@ pub(crate) enum Matrix {
         /// Bits and group size.
         format: QuantizationFormat,
     },
+    /// 4- or 8-bit floats that share a scale in groups, packed as the codes above.
+    Float {
+        /// u32, `[outputs, inputs * bits / 32]`.
+        codes: TensorView,
+        /// u8, `[outputs, inputs / group_size]`.
+        scales: TensorView,
+        /// Bits, group size and what codes and scales mean.
+        format: QuantizationFormat,
+    },
+}
+
+impl LinearData {
+    /// Some of the rows.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let of = self.outputs;
+        let cut = |view: &TensorView| view.rows(rows.clone(), of);
+        let matrix = match &self.matrix {
+            Matrix::Dense(weight) => Matrix::Dense(cut(weight)),
+            Matrix::Affine { codes, scales, biases, format } => {
+                Matrix::Affine { codes: cut(codes), scales: cut(scales), biases: cut(biases), format: *format }
+            }
+            Matrix::Float { codes, scales, format } => {
+                Matrix::Float { codes: cut(codes), scales: cut(scales), format: *format }
+            }
+        };
+        let bias = self.bias.as_ref().map(|bias| {
+            let bias = bias.rows(rows.clone(), of);
+            TensorView { shape: vec![rows.len()], ..bias }
+        });
+        Self { outputs: rows.len(), inputs: self.inputs, matrix, bias }
+    }
 }
 
 /// A name from a file, fit for a message: quoted, escaped and cut short.

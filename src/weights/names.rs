@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Tensors, shown};
-use crate::arch::spec::Spec;
+use crate::arch::spec::{Linear, Spec};
 use crate::error::{Error, Result};
 
 /// How many names a message spells out.
@@ -19,7 +19,7 @@ pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
         return Err(Error::corrupt(tensors.label(), message)
             .with_hint("the weights are incomplete, or not those of this config.json"));
     }
-    let ignored = |name: &str| spec.ignored.iter().any(|suffix| name.ends_with(suffix));
+    let ignored = |name: &str| spec.ignored.iter().any(|part| name.contains(part.as_str()));
     let extra: Vec<_> = tensors.names().filter(|name| !needed.contains(*name) && !ignored(name)).collect();
     if !extra.is_empty() {
         let message = format!("{} tensors are not part of a {} model: {}", extra.len(), spec.model_type, list(&extra));
@@ -33,20 +33,31 @@ pub(crate) fn needed_bytes(spec: &Spec, tensors: &Tensors) -> u64 {
     needed(spec, tensors).iter().filter_map(|name| tensors.get(name)).map(|view| view.bytes().len() as u64).sum()
 }
 
+/// Whether this is a head that the checkpoint leaves to the embedding table.
+pub(crate) fn is_missing_head(spec: &Spec, linear: &Linear, tensors: &Tensors) -> bool {
+    spec.head_optional && spec.head.as_ref() == Some(linear) && !tensors.contains(&format!("{}.weight", linear.name))
+}
+
 fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for linear in spec.linears() {
+    for linear in spec.linears().filter(|linear| !is_missing_head(spec, linear, tensors)) {
         names.insert(format!("{}.weight", linear.name));
-        let scales = format!("{}.scales", linear.name);
-        if tensors.contains(&scales) {
-            names.insert(scales);
-            names.insert(format!("{}.biases", linear.name));
+        for part in ["scales", "biases"] {
+            let name = format!("{}.{part}", linear.name);
+            if tensors.contains(&name) {
+                names.insert(name);
+            }
         }
         if linear.bias {
             names.insert(format!("{}.bias", linear.name));
         }
     }
-    names.extend(spec.norms().map(|norm| format!("{}.weight", norm.name)));
+    for norm in spec.norms() {
+        names.extend(norm.weights.iter().chain(&norm.bias).cloned());
+    }
+    for layer in &spec.layers {
+        names.extend(layer.vectors().map(|(name, _)| name));
+    }
     names
 }
 

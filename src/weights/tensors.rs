@@ -5,7 +5,7 @@ use std::collections::btree_map;
 
 use super::header::{self, StoredDtype};
 use super::shards::{self, Shard};
-use super::{Access, ModelFiles, Storage, TensorView, shown};
+use super::{Access, Dtype, ModelFiles, Storage, TensorView, shown};
 use crate::error::{Code, Error, Result};
 
 /// The tensors of a checkpoint, checked against the files' lengths and against each other. The bytes themselves are
@@ -99,6 +99,12 @@ impl Tensors {
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether every number is stored in f32, so that nothing was rounded or quantized yet.
+    pub fn is_f32(&self) -> bool {
+        let is_f32 = |entry: &Entry| matches!(&entry.tensor, Tensor::View(view) if view.dtype == Dtype::F32);
+        self.entries.values().all(is_f32)
     }
 
     /// Bytes of all tensors.

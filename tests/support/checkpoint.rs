@@ -119,6 +119,7 @@ pub fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a String,
     fs::write(path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
 }
 
-fn write_json(path: &Path, value: &Value) {
+/// Writes JSON for people to read.
+pub fn write_json(path: &Path, value: &Value) {
     fs::write(path, serde_json::to_string_pretty(value).unwrap()).unwrap();
 }

@@ -5,12 +5,14 @@
 
 pub mod cases;
 pub mod checkpoint;
+pub mod models;
 pub mod numbers;
 pub mod tensors;
 pub mod tokenizer;
 
 pub use cases::{Case, Reference, case, cases, tokens};
 pub use checkpoint::Fixture;
+pub use models::{KnownModel, known_models};
 pub use tensors::Float;
 
 /// The model of a case in a folder of its own, and what mlx-lm computed for it and [`tokens`].

@@ -41,7 +41,8 @@ impl Float {
         }
     }
 
-    fn tensor(self, shape: Vec<usize>, number: impl Fn(usize) -> f32) -> Tensor {
+    /// A tensor of numbers by their index.
+    pub fn tensor(self, shape: Vec<usize>, number: impl Fn(usize) -> f32) -> Tensor {
         let numbers = (0..shape.iter().product()).map(number);
         let (dtype, bytes) = match self {
             Self::F32 => (safetensors::Dtype::F32, numbers.flat_map(f32::to_le_bytes).collect()),

@@ -4,6 +4,7 @@ mod bench;
 mod c_tests;
 mod header;
 mod mlx;
+mod parity;
 mod sh;
 mod test;
 
@@ -20,6 +21,10 @@ usage: cargo xtask VERB
   header [--check]  write include/pocketmlx.h; with --check, fail when it is not what src/ffi says
   mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
                     with --lib, link the libmlx.so in DIR instead of the one it fetches
+  parity [MODEL_TYPE...] [--seed N] [--device cpu|mlx-cpu] [--all]
+                    compare random checkpoints of every family with mlx-lm: on all devices that are built, in f32
+                    and 4 bits, from the day's date, unless told otherwise; --all takes every format and writes
+                    docs/models.md. Python comes from POCKETMLX_PYTHON, or a venv with mlx-lm is made in target/
 ";
 
 fn main() -> ExitCode {
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
         "c-test" => c_tests::run(rest),
         "header" => header::run(rest),
         "mlx" => mlx::run(rest),
+        "parity" => parity::run(rest),
         "test" => test::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -19,7 +19,7 @@ fn every_case_loads() {
             let expected = spec.quantization.as_ref().and_then(|q| q.format(&slot.name));
             let format = match data.matrix {
                 Matrix::Dense(_) => None,
-                Matrix::Affine { format, .. } => Some(format),
+                Matrix::Affine { format, .. } | Matrix::Float { format, .. } => Some(format),
             };
             assert_eq!(format, expected, "{}: {}", case.name, slot.name);
         }
@@ -35,7 +35,7 @@ fn every_rope_has_mlx_lms_frequencies() {
         let spec = arch::from_config(&case.config.clone().into(), "config.json").unwrap();
         let expected = case.reference().rope;
         for layer in &spec.layers {
-            let rope = layer.attention.rope.as_ref().unwrap();
+            let rope = layer.attention().unwrap().rope.as_ref().unwrap();
             assert_eq!(rope.dims, 2 * expected.inverse_frequencies.len(), "{}", case.name);
             assert_eq!(rope.inverse_frequencies.len(), expected.inverse_frequencies.len(), "{}", case.name);
             let pairs = rope.inverse_frequencies.iter().zip(&expected.inverse_frequencies);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{llama, of, refused};
 use crate::Code::{self, CorruptFile, Unsupported};
 use crate::arch;
-use crate::arch::spec::Activation;
+use crate::arch::spec::{Activation, Ffn, Mlp, Spec};
 use crate::weights::{ModelFiles, Storage};
 
 #[test]
@@ -78,22 +78,30 @@ fn what_is_not_supported_is_named() {
     ] {
         refused(llama(&[(key, value)]), Unsupported, &[part]);
     }
-    let error = llama(&[("model_type", json!("qwen3_moe"))]).err().unwrap();
-    assert!(error.hint().starts_with("the nearest that is: qwen3;"), "{}", error.hint());
+    let error = llama(&[("model_type", json!("qwen3_moa"))]).err().unwrap();
+    assert!(error.hint().starts_with("the nearest that is: qwen3_moe;"), "{}", error.hint());
     assert!(error.hint().contains("mistral"), "{}", error.hint());
     refused(llama(&[("model_type", json!("x".repeat(100_000)))]), Unsupported, &["model_type"]);
     refused(llama(&[("model_type", Value::Null)]), CorruptFile, &["model_type is missing"]);
     refused(llama(&[("model_type", json!(3))]), CorruptFile, &["model_type = 3"]);
 }
 
+/// The first layer's dense block.
+fn mlp(spec: &Spec) -> &Mlp {
+    match &spec.layers[0].ffn {
+        Ffn::Dense(mlp) => mlp,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn absent_and_other_spellings() {
     let spec = llama(&[("hidden_act", Value::Null), ("eos_token_id", Value::Null)]).unwrap();
-    assert_eq!((spec.layers[0].mlp.activation, spec.eos_ids), (Activation::Silu, vec![]));
+    assert_eq!((mlp(&spec).activation, spec.eos_ids), (Activation::Silu, vec![]));
     let spec = llama(&[("eos_token_id", json!([1, 2])), ("hidden_act", json!("swish"))]).unwrap();
     assert_eq!(spec.eos_ids, [1, 2]);
     let spec = llama(&[("num_key_value_heads", Value::Null), ("partial_rotary_factor", json!(1.0))]).unwrap();
-    assert_eq!(spec.layers[0].attention.kv_heads, 4);
+    assert_eq!(spec.layers[0].attention().unwrap().kv_heads, 4);
     assert_eq!(llama(&[("max_position_embeddings", Value::Null)]).unwrap().context_length, 2048);
     assert_eq!(of("qwen2", &[("max_position_embeddings", Value::Null)]).unwrap().context_length, 32_768);
     assert_eq!(of("phi3", &[("max_position_embeddings", Value::Null)]).unwrap().context_length, 131_072);
@@ -107,8 +115,9 @@ fn absent_and_other_spellings() {
 
 #[test]
 fn only_layer_types_make_layers_slide() {
-    let windows =
-        |changes: &[_]| llama(changes).map(|s| s.layers.iter().map(|l| l.attention.window).collect::<Vec<_>>());
+    let windows = |changes: &[_]| {
+        llama(changes).map(|s| s.layers.iter().map(|l| l.attention().unwrap().window).collect::<Vec<_>>())
+    };
     let types = ("layer_types", json!(["sliding_attention", "full_attention"]));
     assert_eq!(windows(&[("sliding_window", json!(8))]).unwrap(), [None, None]);
     assert_eq!(windows(&[types.clone(), ("sliding_window", json!(8))]).unwrap(), [Some(8), None]);
@@ -171,14 +180,15 @@ fn any_value_at_any_key() {
     .map(|text| serde_json::from_str(text).unwrap())
     .collect();
     let mut accepted = 0;
-    for case in crate::support::cases() {
-        let mut keys: Vec<Vec<&str>> = case.config.keys().map(|key| vec![key.as_str()]).collect();
-        for (key, value) in &case.config {
+    let configs = crate::support::cases().into_iter().map(|case| case.config);
+    for config in configs.chain(crate::support::known_models().into_iter().map(|known| known.config)) {
+        let mut keys: Vec<Vec<&str>> = config.keys().map(|key| vec![key.as_str()]).collect();
+        for (key, value) in &config {
             keys.extend(value.as_object().iter().flat_map(|inner| inner.keys()).map(|inner| vec![key.as_str(), inner]));
         }
         for path in &keys {
             for value in &values {
-                let mut config = Value::from(case.config.clone());
+                let mut config = Value::from(config.clone());
                 let slot = path.iter().fold(&mut config, |object, key| &mut object[*key]);
                 *slot = value.clone();
                 match arch::from_config(&config, "config.json") {

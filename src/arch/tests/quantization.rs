@@ -11,9 +11,9 @@ fn overrides() {
     });
     for key in ["quantization", "quantization_config"] {
         let quantization = llama(&[(key, value.clone())]).unwrap().quantization.unwrap();
-        let four = QuantizationFormat { bits: 4, group_size: 64 };
+        let four = QuantizationFormat::affine(4, 64);
         assert_eq!(quantization.format("other"), Some(four));
-        assert_eq!(quantization.format("a"), Some(QuantizationFormat { bits: 8, group_size: 32 }));
+        assert_eq!(quantization.format("a"), Some(QuantizationFormat::affine(8, 32)));
         assert_eq!(quantization.format("b"), None);
         assert_eq!(quantization.format("c"), Some(four));
     }
@@ -25,11 +25,11 @@ fn formats_of_other_tools_are_named() {
     for (key, value, part) in [
         ("quantization_config", json!({"quant_method": "awq", "bits": 4}), "quant_method = \"awq\""),
         ("quantization_config", json!({"quant_method": "gptq", "bits": 4}), "quant_method = \"gptq\""),
-        ("quantization", json!({"group_size": 32, "bits": 4, "mode": "mxfp4"}), "quantization.mode = \"mxfp4\""),
+        ("quantization", json!({"group_size": 32, "bits": 4, "mode": "int4"}), "quantization.mode = \"int4\""),
         (
             "quantization",
-            json!({"group_size": 32, "bits": 4, "lm_head": {"group_size": 16, "bits": 4, "mode": "nvfp4"}}),
-            "quantization.lm_head.mode = \"nvfp4\"",
+            json!({"group_size": 32, "bits": 4, "lm_head": {"group_size": 16, "bits": 4, "mode": "fp6"}}),
+            "quantization.lm_head.mode = \"fp6\"",
         ),
         ("quantization", json!({"group_size": 32, "bits": 4, "rotation": "hadamard"}), "quantization.rotation"),
     ] {

@@ -38,8 +38,8 @@ fn qwen3_0_6b() {
         "rope_scaling": null, "rope_theta": 1000000, "sliding_window": null, "tie_word_embeddings": true,
         "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936,
     }));
-    assert_eq!(spec.layers[27].attention.output.inputs, 2048);
-    assert_eq!(spec.layers[0].attention.query_norm.as_ref().map(|norm| norm.size), Some(128));
+    assert_eq!(spec.layers[27].attention().unwrap().output.inputs, 2048);
+    assert_eq!(spec.layers[0].attention().unwrap().query_norm.as_ref().map(|norm| norm.size), Some(128));
     assert_eq!(
         memory(&spec, 40_960, |heads, dim, positions| (2 * 2 * heads * dim * positions) as u64).kv,
         28 * 2 * 8 * 128 * 40_960 * 2
@@ -55,8 +55,8 @@ fn mistral_7b_of_the_first_version() {
         "rope_theta": 10000.0, "sliding_window": 4096, "tie_word_embeddings": false, "torch_dtype": "bfloat16",
         "vocab_size": 32000,
     }));
-    assert!(spec.head.is_some() && spec.layers.iter().all(|layer| layer.attention.window.is_none()));
-    assert_eq!(spec.layers[0].attention.head_dim, 128);
+    assert!(spec.head.is_some() && spec.layers.iter().all(|layer| layer.attention().unwrap().window.is_none()));
+    assert_eq!(spec.layers[0].attention().unwrap().head_dim, 128);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn phi_4_mini() {
         "rope_scaling": {"long_factor": long, "short_factor": vec![1.0; 48], "type": "longrope"},
         "rope_theta": 10000.0, "sliding_window": 262144, "tie_word_embeddings": true, "vocab_size": 200064,
     }));
-    let attention = &spec.layers[0].attention;
+    let attention = spec.layers[0].attention().unwrap();
     let rope = attention.rope.as_ref().unwrap();
     assert_eq!((attention.qkv.len(), attention.qkv[0].outputs), (1, 5120));
     assert_eq!((rope.dims, rope.inverse_frequencies[1]), (96, (10_000f64.powf(-1.0 / 48.0) / 2.0) as f32));
@@ -89,7 +89,7 @@ fn qwen2_5_0_5b() {
         "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
         "sliding_window": 32768, "tie_word_embeddings": true, "use_sliding_window": false, "vocab_size": 151936,
     }));
-    let attention = &spec.layers[0].attention;
+    let attention = spec.layers[0].attention().unwrap();
     assert!(attention.qkv.iter().all(|linear| linear.bias) && !attention.output.bias);
     assert_eq!((attention.head_dim, attention.scale), (64, 0.125));
 }

@@ -6,8 +6,8 @@ use crate::Code::{CorruptFile, Unsupported};
 #[test]
 fn unknown_scalings_are_named() {
     for (scaling, part) in [
-        (json!({"type": "dynamic", "factor": 2.0}), "rope_scaling.type = \"dynamic\""),
-        (json!({"rope_type": "mrope", "mrope_section": [1, 2, 3]}), "rope_scaling.rope_type = \"mrope\""),
+        (json!({"type": "ntk", "factor": 2.0}), "rope_scaling.type = \"ntk\""),
+        (json!({"rope_type": "spiral", "factor": 2.0}), "rope_scaling.rope_type = \"spiral\""),
         (json!({"type": "yarn", "factor": 2.0, "truncate": false}), "rope_scaling.truncate = false"),
         (json!({"type": "yarn", "factor": 2.0, "attention_factor": 3.0}), "rope_scaling.attention_factor = 3.0"),
     ] {
@@ -49,7 +49,7 @@ fn missing_and_senseless_values_are_named() {
 fn a_yarn_that_names_its_own_magnitude() {
     let scaling = json!({"type": "yarn", "factor": 4.0, "attention_factor": 1.138_629_4});
     let spec = llama(&[("rope_scaling", scaling)]).unwrap();
-    assert!((spec.layers[0].attention.rope.as_ref().unwrap().magnitude - 1.138_629_4).abs() < 1e-6);
+    assert!((spec.layers[0].attention().unwrap().rope.as_ref().unwrap().magnitude - 1.138_629_4).abs() < 1e-6);
 }
 
 #[test]
@@ -60,5 +60,5 @@ fn transformers_5_puts_everything_into_rope_parameters() {
     assert_eq!(new, old.unwrap());
     let parameters = json!({"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5});
     let spec = of("phi3", &[("rope_parameters", parameters)]).unwrap();
-    assert_eq!(spec.layers[0].attention.rope.as_ref().unwrap().dims, 8);
+    assert_eq!(spec.layers[0].attention().unwrap().rope.as_ref().unwrap().dims, 8);
 }

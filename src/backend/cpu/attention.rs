@@ -9,10 +9,11 @@ use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::head::{BLOCK, Format};
 use super::kernels::{ByteQuery, ByteSpan, Merge, Queries, Span, State};
-use super::prepare::prepare;
+use super::norm::{Norm, norm_heads};
+use super::prepare::{prepare, prepare_queries};
 use super::simd::{LANES, Level};
 use super::tensor::Tensor;
-use crate::backend::{AttentionParams, Cache, Rows};
+use crate::backend::{AttentionExtras, AttentionParams, Cache, Rows};
 use crate::error::{Error, Result};
 
 /// Blocks of a span, the piece of a sequence that one thread takes.
@@ -46,6 +47,8 @@ struct Tile<'a> {
     queries: Queries<'a>,
     blocks: &'a Blocks<'a>,
     kv_head: usize,
+    /// A score for each query head that only takes weight away.
+    sinks: Option<&'a [f32]>,
     /// Row of the batch.
     row: usize,
     /// Spans that any query sees.
@@ -61,12 +64,60 @@ pub(super) fn attention(
     caches: &mut [&mut KvCache],
 ) -> Result<Tensor> {
     let heads = check(cpu, qkv, params, rows, caches)?;
-    let queries = prepare(cpu, qkv, params, heads, rows, caches)?;
-    let out = attend(cpu, &queries, params, heads, rows, caches)?;
+    let (normed, params) = early_norms(cpu, qkv, params)?;
+    let queries = prepare(cpu, normed.as_ref().unwrap_or(qkv), &params, heads, rows, caches)?;
+    let views: Vec<&KvCache> = caches.iter().map(|cache| &**cache).collect();
+    let out = attend(cpu, &queries, &params, heads, rows, &views)?;
     for (segment, cache) in rows.segments().iter().zip(caches) {
         cache.advance(segment.len);
     }
     Ok(out)
+}
+
+/// See [`Backend::attention_shared`](crate::backend::Backend::attention_shared).
+pub(super) fn attention_shared(
+    cpu: &Cpu,
+    queries: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    rows: &Rows,
+    caches: &[&KvCache],
+) -> Result<Tensor> {
+    let AttentionParams { heads, kv_heads, head_dim, .. } = *params;
+    queries.expect_width(heads * head_dim, "shared attention")?;
+    if kv_heads == 0 || !heads.is_multiple_of(kv_heads) || queries.rows() != rows.len() {
+        return Err(Error::internal(format!("{} rows of {heads} heads over {kv_heads}", queries.rows())));
+    }
+    for (segment, cache) in rows.segments().iter().zip(caches) {
+        let layout = cache.layout();
+        if layout.kv_heads != kv_heads || layout.head_dim != head_dim || cache.len() != segment.position + segment.len {
+            return Err(Error::internal(format!("shared attention over a cache of {layout:?}")));
+        }
+    }
+    let heads = Heads { heads, kv_heads, group: heads / kv_heads, head_dim };
+    let (normed, params) = early_norms(cpu, queries, params)?;
+    let queries = prepare_queries(cpu, normed.as_ref().unwrap_or(queries), &params, heads, rows)?;
+    attend(cpu, &queries, &params, heads, rows, caches)
+}
+
+/// Applies norms that go over more than a head, or differ from head to head, and takes them off the list.
+fn early_norms<'a>(
+    cpu: &Cpu,
+    qkv: &Tensor,
+    params: &AttentionParams<'a, Cpu>,
+) -> Result<(Option<Tensor>, AttentionParams<'a, Cpu>)> {
+    let fits = |norm: &&Norm| norm.is_simple() && norm.size() == params.head_dim;
+    let (query, key) = (params.query_norm, params.key_norm);
+    let mut rest = AttentionParams { extras: AttentionExtras { ..params.extras }, ..*params };
+    (rest.query_norm, rest.key_norm) = (query.filter(fits), key.filter(fits));
+    let (query, key) = (query.filter(|norm| !fits(norm)), key.filter(|norm| !fits(norm)));
+    if query.is_none() && key.is_none() {
+        return Ok((None, rest));
+    }
+    if params.extras.norm_after_rope {
+        return Err(Error::unsupported("norms over several heads after the rotary embedding"));
+    }
+    let widths = (params.heads * params.head_dim, params.kv_heads * params.head_dim);
+    Ok((Some(norm_heads(cpu, qkv, query, key, widths)?), rest))
 }
 
 fn check(
@@ -83,6 +134,9 @@ fn check(
         )));
     }
     qkv.expect_width((heads + 2 * kv_heads) * head_dim, "attention")?;
+    if params.extras.sinks.is_some_and(|sinks| sinks.len() != heads) {
+        return Err(Error::internal(format!("sinks that are not {heads}")));
+    }
     if qkv.rows() != rows.len() || caches.len() != rows.segments().len() {
         return Err(Error::internal(format!(
             "attention of {} rows with {} caches for {} rows in {} segments",
@@ -122,7 +176,7 @@ fn attend(
     params: &AttentionParams<'_, Cpu>,
     heads: Heads,
     rows: &Rows,
-    caches: &[&mut KvCache],
+    caches: &[&KvCache],
 ) -> Result<Tensor> {
     let format = Format::of(cpu.precision);
     let blocks: Vec<_> = caches
@@ -149,7 +203,7 @@ fn attend(
 
 fn tiles<'a>(
     queries: &'a [f32],
-    params: &AttentionParams<'_, Cpu>,
+    params: &AttentionParams<'a, Cpu>,
     heads: Heads,
     rows: &Rows,
     blocks: &'a [Blocks<'a>],
@@ -172,10 +226,12 @@ fn tiles<'a>(
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
                     window: params.window,
+                    softcap: params.extras.softcap,
                 };
                 let visible = queries.visible();
                 let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);
-                tiles.push(Tile { format, queries, blocks, kv_head, row, spans });
+                let sinks = params.extras.sinks.map(|sinks| &sinks[kv_head * heads.group..][..heads.group]);
+                tiles.push(Tile { format, queries, blocks, kv_head, sinks, row, spans });
             }
         }
     }
@@ -275,7 +331,7 @@ impl Tile<'_> {
             let (row, head) = (self.row + query / group, self.kv_head * group + query % group);
             // SAFETY: no other tile has this head of this row.
             let out = unsafe { out.part((row * heads.heads + head) * heads.head_dim, heads.head_dim) };
-            total.finish(query, out);
+            total.finish(query, self.sinks.map(|sinks| sinks[query % group]), out);
         }
     }
 }

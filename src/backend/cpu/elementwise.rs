@@ -2,9 +2,8 @@
 
 use super::Cpu;
 use super::disjoint::Disjoint;
-use super::kernels::{ArgMax, Dequantize, NormRows, SiluRows};
+use super::kernels::{ArgMax, Dequantize, SiluRows};
 use super::linear::Linear;
-use super::norm::Norm;
 use super::simd::LANES;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
@@ -13,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const SERIAL_NUMBERS: usize = 16 << 10;
 
 /// Fills rows of `width` by `f(first row, rows)`, on several threads when it is worth it.
-fn rows(cpu: &Cpu, count: usize, width: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
+pub(super) fn rows(cpu: &Cpu, count: usize, width: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
     let mut out = cpu.arena.allocate(count * width)?;
     let per_chunk = (SERIAL_NUMBERS / 4 / width.max(1)).max(1);
     let shared = Disjoint::new(&mut out);
@@ -49,16 +48,6 @@ pub(super) fn silu(cpu: &Cpu, gate_up: &Tensor) -> Result<Tensor> {
     rows(cpu, gate_up.rows(), width, |first, out| {
         let gate_up = &data[2 * first * width..][..2 * out.len()];
         level.run(SiluRows { gate_up, width, out });
-    })
-}
-
-/// Root-mean-square norm of each row.
-pub(super) fn norm(cpu: &Cpu, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-    x.expect_width(norm.weight.len(), "a norm")?;
-    let (width, data, level) = (x.width(), x.data(), cpu.level);
-    rows(cpu, x.rows(), width, |first, out| {
-        let x = &data[first * width..][..out.len()];
-        level.run(NormRows { x, weight: &norm.weight, epsilon: norm.epsilon, out });
     })
 }
 

@@ -3,6 +3,7 @@
 use super::kernels::{Float, Format, Stored, Widen};
 use super::memory::{Charge, PROCESS};
 use super::simd::{LANES, Level};
+use super::transcode::transcode;
 use crate::arch::spec::QuantizationFormat;
 use crate::error::{Error, Result};
 use crate::weights::{LinearData, Matrix, TensorView};
@@ -35,6 +36,7 @@ impl Linear {
         let mut loaded = Vec::with_capacity(parts.len());
         let (mut outputs, mut bytes) = (0usize, 0);
         for part in parts {
+            let part = &transcode(part)?;
             if part.inputs != inputs || inputs == 0 {
                 return Err(Error::internal(format!("matrices of {inputs} and {} inputs side by side", part.inputs)));
             }
@@ -65,7 +67,7 @@ impl Part {
         let format = match &data.matrix {
             Matrix::Dense(weight) => Format::Dense(float(weight)?),
             Matrix::Affine { codes, scales, biases, format } => {
-                let QuantizationFormat { bits, group_size } = *format;
+                let QuantizationFormat { bits, group_size, .. } = *format;
                 if !matches!(bits, 2 | 3 | 4 | 5 | 6 | 8)
                     || group_size == 0
                     || !group_size.is_multiple_of(32)
@@ -81,6 +83,9 @@ impl Part {
                     return Err(Error::internal(format!("{} and {} differ in dtype", scales.name, biases.name)));
                 }
                 Format::Affine { bits, group: group_size, scales: float(scales)? }
+            }
+            Matrix::Float { codes, .. } => {
+                return Err(Error::internal(format!("{} was not transcoded", codes.name)));
             }
         };
         let mut part = Self { start, outputs, inputs, format, matrix: data.matrix.clone(), bias: None };
@@ -100,6 +105,8 @@ impl Part {
                 let scale_bytes = stored.scale_bytes();
                 &[(codes, stored.row_bytes()), (scales, scale_bytes), (biases, scale_bytes)]
             }
+            // Not made by `load`.
+            Matrix::Float { .. } => &[],
         };
         for (view, row_bytes) in views {
             if Some(view.bytes().len()) != self.outputs.checked_mul(*row_bytes) {
@@ -119,6 +126,7 @@ impl Part {
         let (codes, scales, biases): (_, &[u8], &[u8]) = match &self.matrix {
             Matrix::Dense(weight) => (weight.bytes(), &[], &[]),
             Matrix::Affine { codes, scales, biases, .. } => (codes.bytes(), scales.bytes(), biases.bytes()),
+            Matrix::Float { codes, scales, .. } => (codes.bytes(), scales.bytes(), &[]),
         };
         Stored { format: self.format, inputs: self.inputs, rows: self.outputs, codes, scales, biases }
     }

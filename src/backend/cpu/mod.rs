@@ -5,11 +5,13 @@
 //! length alone decides (`kernels`), and products are fused with sums everywhere (`simd`).
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use self::buffer::Arena;
 use self::cache::KvCache;
+use self::experts::Experts;
 use self::head::Format;
 use self::linear::Linear;
 use self::norm::Norm;
@@ -17,19 +19,21 @@ use self::rope::Rope;
 use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
-use super::{AttentionParams, Backend, CacheLayout, Ids, MemoryUse, Precision, Rows};
+use super::{AttentionParams, Backend, CacheLayout, ExpertsData, Ids, MemoryUse, Precision, RoutingParams, Rows};
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
-use crate::weights::{LinearData, TensorView};
+use crate::weights::{LinearData, NormData};
 
 pub(crate) use self::pool::Pool;
 
+mod activation;
 mod attention;
 mod bandwidth;
 mod buffer;
 mod cache;
 mod disjoint;
 mod elementwise;
+mod experts;
 mod head;
 mod kernels;
 mod linear;
@@ -39,11 +43,13 @@ mod norm;
 mod pool;
 mod prepare;
 mod rope;
+mod routing;
 mod simd;
 mod slab;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod transcode;
 
 /// The processor's instructions that are used.
 pub(crate) fn simd_level() -> &'static str {
@@ -96,6 +102,8 @@ impl Backend for Cpu {
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;
+    type Vector = Vec<f32>;
+    type Experts = Experts;
     type Rope = Rope;
     type Cache = KvCache;
     type Tokens = Rc<[u32]>;
@@ -104,8 +112,16 @@ impl Backend for Cpu {
         Linear::load(self.level, parts)
     }
 
-    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<Norm> {
-        Norm::load(self.level, weight, epsilon)
+    fn load_norm(&self, norm: &NormData) -> Result<Norm> {
+        Norm::load(self.level, norm)
+    }
+
+    fn load_vector(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
+        Ok(numbers)
+    }
+
+    fn load_experts(&self, experts: &ExpertsData) -> Result<Experts> {
+        Experts::load(self.level, experts)
     }
 
     fn load_rope(&self, rope: &spec::Rope) -> Result<Rope> {
@@ -129,7 +145,7 @@ impl Backend for Cpu {
     }
 
     fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        elementwise::norm(self, x, norm)
+        norm::norm(self, x, norm)
     }
 
     fn linear(&self, x: &Tensor, linear: &Linear) -> Result<Tensor> {
@@ -143,7 +159,52 @@ impl Backend for Cpu {
     fn gate(&self, gate_up: &Tensor, activation: Activation) -> Result<Tensor> {
         match activation {
             Activation::Silu => elementwise::silu(self, gate_up),
+            other => activation::activate(self, gate_up, other, true),
         }
+    }
+
+    fn activate(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        activation::activate(self, x, activation, false)
+    }
+
+    fn sigmoid_gate(&self, x: &Tensor, gate: &Tensor) -> Result<Tensor> {
+        activation::sigmoid_gate(self, x, gate)
+    }
+
+    fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
+        activation::scale(self, x, factor)
+    }
+
+    fn multiply(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        activation::multiply(self, a, b)
+    }
+
+    fn softcap(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
+        activation::softcap(self, x, cap)
+    }
+
+    fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
+        activation::columns(self, x, columns)
+    }
+
+    fn experts(
+        &self,
+        x: &Tensor,
+        logits: &Tensor,
+        experts: &Experts,
+        routing: &RoutingParams<'_, Self>,
+    ) -> Result<Tensor> {
+        experts::experts(self, x, logits, experts, routing)
+    }
+
+    fn attention_shared(
+        &self,
+        queries: &Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &[&KvCache],
+    ) -> Result<Tensor> {
+        attention::attention_shared(self, queries, params, rows, caches)
     }
 
     fn attention(

@@ -9,6 +9,7 @@ use super::elementwise::SERIAL_NUMBERS;
 use super::head::{BLOCK, ByteHead, Format};
 use super::kernels::{Append, NormRows, QuantizeQueries};
 use super::norm::Norm;
+use super::rope::Angles;
 use super::simd::Level;
 use super::tensor::Tensor;
 use crate::backend::{AttentionParams, Rows};
@@ -24,7 +25,7 @@ struct Piece<'a> {
     block: Disjoint<'a>,
 }
 
-/// Gives the scaled queries, [`query_numbers`] for each head of each row, and writes keys and values behind those that the caches
+/// Gives the scaled queries, `rows × (heads * head_dim)`, and writes keys and values behind those that the caches
 /// count.
 pub(super) fn prepare(
     cpu: &Cpu,
@@ -35,7 +36,89 @@ pub(super) fn prepare(
     caches: &mut [&mut KvCache],
 ) -> Result<Buffer> {
     let Heads { heads: query_heads, kv_heads, group, head_dim } = heads;
-    for norm in [params.query_norm, params.key_norm].into_iter().flatten() {
+    check(params, heads)?;
+    for (segment, cache) in rows.segments().iter().zip(caches.iter_mut()) {
+        cache.reserve(segment.len)?;
+    }
+    let pieces = pieces(rows, caches)?;
+    let angles = params.rope.map(|rope| rope.angles(rows));
+    let angles = angles.as_deref();
+
+    let format = Format::of(cpu.precision);
+    let query = query_numbers(format, head_dim);
+    let mut queries = cpu.arena.allocate(rows.len() * query_heads * query)?;
+    // Query heads of a row; keys of a block; its values where they are normed.
+    let (keys_room, values_room) = (BLOCK.max(group) * head_dim, BLOCK * head_dim);
+    let room = keys_room + if params.extras.value_norm.is_some() { values_room } else { 0 };
+    let mut scratch = cpu.arena.allocate(room * cpu.pool.threads())?;
+    let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
+    let turn = Turn::new(cpu, params, rows, angles);
+    let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
+    cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
+        let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
+        let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
+        // SAFETY: no other call has this thread's number.
+        let (scratch, normed) = unsafe { scratch.part(thread * room, room) }.split_at_mut(keys_room);
+        for row in piece.row..piece.row + piece.count {
+            let first = kv_head * group;
+            // SAFETY: no other call has these heads of this row.
+            let out = unsafe { shared.part((row * query_heads + first) * query, group * query) };
+            turn.quantized_queries(format, row, input(row, first, group), scratch, out);
+        }
+        let (start, size) = format.head_range(head_dim, kv_head);
+        // SAFETY: no other call has this head of this block.
+        let numbers = unsafe { piece.block.part(start, size) };
+        let keys = &mut scratch[..piece.count * head_dim];
+        let value_head = query_heads + kv_heads + kv_head;
+        for (index, key) in keys.chunks_exact_mut(head_dim).enumerate() {
+            let row = piece.row + index;
+            turn.heads(row, turn.key_norm, input(row, query_heads + kv_head, 1), key);
+            if turn.value_norm.is_some() {
+                norm(level, turn.value_norm, input(row, value_head, 1), &mut normed[index * head_dim..][..head_dim]);
+            }
+        }
+        let (values, stride) = match turn.value_norm {
+            Some(_) => (&*normed, head_dim),
+            None => (&data[piece.row * width + value_head * head_dim..], width),
+        };
+        let first = piece.offset;
+        match format {
+            Format::F32 => copy(keys, values, stride, head_dim, first, numbers),
+            Format::Bytes => {
+                let head = ByteHead::new_mut(numbers, head_dim);
+                level.run(Append { keys, values, stride, head_dim, first, head });
+            }
+        }
+    })?;
+    Ok(queries)
+}
+
+/// The scaled queries alone, for a layer that reads the keys and values of another.
+pub(super) fn prepare_queries(
+    cpu: &Cpu,
+    queries: &Tensor,
+    params: &AttentionParams<'_, Cpu>,
+    heads: Heads,
+    rows: &Rows,
+) -> Result<Buffer> {
+    check(params, heads)?;
+    let width = heads.heads * heads.head_dim;
+    let format = Format::of(cpu.precision);
+    let out_width = heads.heads * query_numbers(format, heads.head_dim);
+    let angles = params.rope.map(|rope| rope.angles(rows));
+    let turn = Turn::new(cpu, params, rows, angles.as_deref());
+    let mut out = cpu.arena.allocate(rows.len() * out_width)?;
+    let mut scratch = cpu.arena.allocate(width)?;
+    for (row, (x, out)) in queries.data().chunks_exact(width).zip(out.chunks_exact_mut(out_width)).enumerate() {
+        turn.quantized_queries(format, row, x, &mut scratch, out);
+    }
+    Ok(out)
+}
+
+fn check(params: &AttentionParams<'_, Cpu>, heads: Heads) -> Result<()> {
+    let head_dim = heads.head_dim;
+    let norms = [params.query_norm, params.key_norm, params.extras.value_norm];
+    for norm in norms.into_iter().flatten() {
         if norm.weight.len() != head_dim {
             return Err(Error::internal(format!(
                 "a norm of width {} for heads of width {head_dim}",
@@ -48,69 +131,92 @@ pub(super) fn prepare(
     {
         return Err(Error::internal(format!("rope over {} dimensions of {head_dim}", rope.dims())));
     }
-    for (segment, cache) in rows.segments().iter().zip(caches.iter_mut()) {
-        cache.reserve(segment.len)?;
-    }
-    let pieces = pieces(rows, caches)?;
-    let angles = params.rope.map(|rope| rope.angles(rows));
-    let angles = angles.as_deref();
+    Ok(())
+}
 
-    let format = Format::of(cpu.precision);
-    let query = query_numbers(format, head_dim);
-    let mut queries = cpu.arena.allocate(rows.len() * query_heads * query)?;
-    let room = BLOCK.max(group) * head_dim;
-    let mut scratch = cpu.arena.allocate(room * cpu.pool.threads())?;
-    let AttentionParams { query_norm, key_norm, scale, .. } = *params;
-    let (level, data, width) = (cpu.level, qkv.data(), qkv.width());
-    let (shared, scratch) = (Disjoint::new(&mut queries), Disjoint::new(&mut scratch));
-    cpu.run(data.len() > SERIAL_NUMBERS, pieces.len() * kv_heads, |thread, index| {
-        let (piece, kv_head) = (&pieces[index / kv_heads], index % kv_heads);
-        let input = |row: usize, head: usize, count: usize| &data[row * width + head * head_dim..][..count * head_dim];
-        // SAFETY: no other call has this thread's number.
-        let scratch = unsafe { scratch.part(thread * room, room) };
-        for row in piece.row..piece.row + piece.count {
-            let first = kv_head * group;
-            // SAFETY: no other call has these heads of this row.
-            let out = unsafe { shared.part((row * query_heads + first) * query, group * query) };
-            let x = match format {
-                Format::F32 => &mut *out,
-                Format::Bytes => &mut scratch[..group * head_dim],
-            };
-            norm(level, query_norm, input(row, first, group), x);
-            for head in x.chunks_exact_mut(head_dim) {
-                if let Some(angles) = angles {
-                    angles.rotate(row, head);
-                }
-                for number in head {
-                    *number *= scale;
-                }
-            }
-            if format == Format::Bytes {
-                level.run(QuantizeQueries { x: &scratch[..group * head_dim], head_dim, out });
-            }
+/// What happens to single heads.
+struct Turn<'a> {
+    level: Level,
+    angles: Option<&'a Angles>,
+    query_norm: Option<&'a Norm>,
+    key_norm: Option<&'a Norm>,
+    value_norm: Option<&'a Norm>,
+    norm_last: bool,
+    head_dim: usize,
+    /// Factor of the queries.
+    scale: f32,
+    /// More factors of the queries, one a row; empty when they are all 1.
+    growth: Vec<f32>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(cpu: &Cpu, params: &AttentionParams<'a, Cpu>, rows: &Rows, angles: Option<&'a Angles>) -> Self {
+        let growth = params.extras.query_growth.map_or_else(Vec::new, |growth| {
+            let positions = rows.segments().iter().flat_map(|s| s.position..s.position + s.len);
+            positions.map(|position| growth.factor(position)).collect()
+        });
+        Self {
+            level: cpu.level,
+            angles,
+            query_norm: params.query_norm,
+            key_norm: params.key_norm,
+            value_norm: params.extras.value_norm,
+            norm_last: params.extras.norm_after_rope,
+            head_dim: params.head_dim,
+            scale: params.scale,
+            growth,
         }
-        let (start, size) = format.head_range(head_dim, kv_head);
-        // SAFETY: no other call has this head of this block.
-        let numbers = unsafe { piece.block.part(start, size) };
-        let keys = &mut scratch[..piece.count * head_dim];
-        for (index, key) in keys.chunks_exact_mut(head_dim).enumerate() {
-            let row = piece.row + index;
-            norm(level, key_norm, input(row, query_heads + kv_head, 1), key);
-            if let Some(angles) = angles {
-                angles.rotate(row, key);
-            }
-        }
-        let values = &data[piece.row * width + (query_heads + kv_heads + kv_head) * head_dim..];
-        let first = piece.offset;
+    }
+
+    /// Norms, rotates and scales query heads of a row, and stores them as the attention of `format` reads them.
+    /// `scratch` has room for them as numbers.
+    fn quantized_queries(&self, format: Format, row: usize, x: &[f32], scratch: &mut [f32], out: &mut [f32]) {
         match format {
-            Format::F32 => copy(keys, values, width, head_dim, first, numbers),
+            Format::F32 => self.queries(row, x, out),
             Format::Bytes => {
-                let head = ByteHead::new_mut(numbers, head_dim);
-                level.run(Append { keys, values, stride: width, head_dim, first, head });
+                let numbers = &mut scratch[..x.len()];
+                self.queries(row, x, numbers);
+                self.level.run(QuantizeQueries { x: numbers, head_dim: self.head_dim, out });
             }
         }
-    })?;
-    Ok(queries)
+    }
+
+    /// Norms, rotates and scales query heads of a row.
+    fn queries(&self, row: usize, x: &[f32], out: &mut [f32]) {
+        self.heads(row, self.query_norm, x, out);
+        let scale = self.scale * self.growth.get(row).copied().unwrap_or(1.0);
+        for number in out {
+            *number *= scale;
+        }
+    }
+
+    /// Norms and rotates heads of a row.
+    fn heads(&self, row: usize, head_norm: Option<&Norm>, x: &[f32], out: &mut [f32]) {
+        if !self.norm_last {
+            norm(self.level, head_norm, x, out);
+            self.rotate(row, out);
+            return;
+        }
+        match head_norm {
+            None => {
+                out.copy_from_slice(x);
+                self.rotate(row, out);
+            }
+            Some(head_norm) => {
+                let mut turned = x.to_vec();
+                self.rotate(row, &mut turned);
+                norm(self.level, Some(head_norm), &turned, out);
+            }
+        }
+    }
+
+    fn rotate(&self, row: usize, heads: &mut [f32]) {
+        if let Some(angles) = self.angles {
+            for head in heads.chunks_exact_mut(self.head_dim) {
+                angles.rotate(row, head);
+            }
+        }
+    }
 }
 
 /// Cuts the rows where blocks end.

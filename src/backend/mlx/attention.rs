@@ -3,11 +3,13 @@
 use mlx_rs::fast::{self, ScaledDotProductAttentionMask as Mask};
 use mlx_rs::{Array, ops};
 
+use super::activation::softcap;
 use super::cache::{KvCache, Visible};
 use super::error::{Fault, Result};
 use super::linear::cast;
-use super::{Mlx, Norm, raw};
-use crate::arch::spec;
+use super::norm::{Norm, scalar};
+use super::{Mlx, raw};
+use crate::arch::spec::{self, QueryGrowth};
 use crate::backend::{AttentionParams, Cache, Rows, Segment};
 
 /// Prepared rotary frequencies.
@@ -74,7 +76,10 @@ pub(super) fn attention(
     let (heads, kv_heads) = (params.heads, params.kv_heads);
     let (keys_end, all) = (heads + kv_heads, heads + 2 * kv_heads);
     let x = qkv.reshape(&[raw::dim(rows.len())?, raw::dim(all)?, raw::dim(params.head_dim)?])?;
-    let values = by_segment(&raw::slice_axis(&x, 1, keys_end..all)?, rows, None)?;
+    let extras = &params.extras;
+    let values = raw::slice_axis(&x, 1, keys_end..all)?;
+    let values = extras.value_norm.map(|norm| norm.apply(&values)).transpose()?.unwrap_or(values);
+    let values = by_segment(&values, rows, None)?;
     let (queries, keys): (Vec<Array>, Vec<Array>) = if params.query_norm.is_none() && params.key_norm.is_none() {
         // Queries and keys turn alike, so one rotation does for both.
         let both = by_segment(&raw::slice_axis(&x, 1, 0..keys_end)?, rows, params.rope)?;
@@ -82,11 +87,7 @@ pub(super) fn attention(
             |both: &Array| Ok((raw::slice_axis(both, 1, 0..heads)?, raw::slice_axis(both, 1, heads..keys_end)?));
         both.iter().map(split).collect::<Result<Vec<_>>>()?.into_iter().unzip()
     } else {
-        let part = |range: std::ops::Range<usize>, norm: Option<&Norm>| {
-            let part = raw::slice_axis(&x, 1, range)?;
-            let normed = norm.map(|norm| norm.apply(&part)).transpose()?;
-            by_segment(normed.as_ref().unwrap_or(&part), rows, params.rope)
-        };
+        let part = |range, norm| normed_heads(&raw::slice_axis(&x, 1, range)?, norm, params, rows);
         (part(0..heads, params.query_norm)?, part(heads..keys_end, params.key_norm)?)
     };
     let mut outputs = Vec::with_capacity(caches.len());
@@ -100,6 +101,47 @@ pub(super) fn attention(
         let visible = cache.append(keys, values, segment.len)?;
         outputs.push(attend(queries, &visible, segment, params)?);
     }
+    join(outputs)
+}
+
+/// [`crate::backend::Backend::attention_shared`].
+pub(super) fn attention_shared(
+    queries: &Array,
+    params: &AttentionParams<'_, Mlx>,
+    rows: &Rows,
+    caches: &[&KvCache],
+) -> Result<Array> {
+    let shape = [raw::dim(rows.len())?, raw::dim(params.heads)?, raw::dim(params.head_dim)?];
+    let queries = normed_heads(&queries.reshape(&shape)?, params.query_norm, params, rows)?;
+    let mut outputs = Vec::with_capacity(caches.len());
+    for ((segment, cache), queries) in rows.segments().iter().zip(caches).zip(&queries) {
+        if cache.len() != segment.position + segment.len {
+            return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
+        }
+        outputs.push(attend(queries, &cache.visible(segment.position)?, segment, params)?);
+    }
+    join(outputs)
+}
+
+/// Norms and rotates `[rows, heads, head_dim]`, in the order that the model has; as [`by_segment`] gives them.
+fn normed_heads(x: &Array, norm: Option<&Norm>, params: &AttentionParams<'_, Mlx>, rows: &Rows) -> Result<Vec<Array>> {
+    let Some(norm) = norm else { return by_segment(x, rows, params.rope) };
+    if params.extras.norm_after_rope {
+        let turned = by_segment(x, rows, params.rope)?;
+        return turned.iter().map(|x| norm.apply(x)).collect();
+    }
+    let width = x.shape().iter().skip(1).product::<i32>();
+    let normed = if norm.width() == width {
+        // Over all heads together, or with a weight for each head.
+        norm.apply(&x.reshape(&[x.dim(0), width])?)?.reshape(x.shape())?
+    } else {
+        norm.apply(x)?
+    };
+    by_segment(&normed, rows, params.rope)
+}
+
+/// The results of all sequences, one after the other.
+fn join(mut outputs: Vec<Array>) -> Result<Array> {
     match (outputs.pop(), outputs.is_empty()) {
         (Some(only), true) => Ok(only),
         (last, _) => {
@@ -144,16 +186,25 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     let end = segment.position + segment.len;
     // What the first row sees is all there is, so only later rows may have to look away from the oldest positions.
     let window = params.window.filter(|&window| end - start > window);
+    let grown = params.extras.query_growth.map(|growth| grow(queries, segment, growth)).transpose()?;
+    let queries = grown.as_ref().unwrap_or(queries);
     let narrow = match window {
-        Some(window) if segment.len > 1 => Some(window_mask(segment, *start, window)?),
+        Some(window) if segment.len > 1 => Some(mask(segment, *start, window)?),
+        // MLX's causal mask needs a name; without its kernel the mask is an array.
+        None if segment.len > 1 && params.extras.softcap.is_some() => Some(mask(segment, *start, end)?),
         _ => None,
     };
-    let mask = match &narrow {
-        _ if segment.len == 1 => None,
-        Some(mask) => Some(Mask::Array(mask)),
-        None => Some(Mask::Causal),
+    let y = if let Some(cap) = params.extras.softcap {
+        capped(queries, keys, values, narrow.as_ref(), cap, params)?
+    } else {
+        let sinks = params.extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
+        let mask = match &narrow {
+            _ if segment.len == 1 => None,
+            Some(mask) => Some(Mask::Array(mask)),
+            None => Some(Mask::Causal),
+        };
+        fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, sinks.as_ref())?
     };
-    let y = fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, None)?;
     let shape = [raw::dim(segment.len)?, raw::dim(params.heads * params.head_dim)?];
     if segment.len == 1 {
         return Ok(y.reshape(&shape)?);
@@ -161,8 +212,42 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     Ok(y.transpose_axes(&[0, 2, 1, 3])?.reshape(&shape)?)
 }
 
+/// Attention whose scores are capped, which MLX has no kernel for.
+fn capped(
+    queries: &Array,
+    keys: &Array,
+    values: &Array,
+    mask: Option<&Array>,
+    cap: f32,
+    params: &AttentionParams<'_, Mlx>,
+) -> Result<Array> {
+    let (kv_heads, group) = (raw::dim(params.kv_heads)?, raw::dim(params.heads / params.kv_heads.max(1))?);
+    let (rows, width) = (queries.dim(2), queries.dim(3));
+    let scaled = queries.multiply(&scalar(params.scale, queries.dtype())?)?;
+    let grouped = scaled.reshape(&[1, kv_heads, group, rows, width])?;
+    let scores = softcap(&grouped.matmul(keys.expand_dims(2)?.swap_axes(-1, -2)?)?, cap)?;
+    let scores = match mask {
+        Some(mask) => ops::select(mask, &scores, &scalar(f32::NEG_INFINITY, scores.dtype())?)?,
+        None => scores,
+    };
+    let weights = ops::softmax_axis(&scores, -1, true)?;
+    Ok(weights.matmul(values.expand_dims(2)?)?.reshape(&[1, kv_heads * group, rows, width])?)
+}
+
+/// Queries that grow with their position.
+fn grow(queries: &Array, segment: &Segment, growth: QueryGrowth) -> Result<Array> {
+    let factors: Vec<f32> =
+        (segment.position..segment.position + segment.len).map(|position| growth.factor(position)).collect();
+    let factors = Array::from_slice(&factors, &[1, 1, raw::dim(factors.len())?, 1]);
+    Ok(queries.multiply(&cast(factors, queries.dtype())?)?)
+}
+
+fn cast_ref(array: &Array, dtype: mlx_rs::Dtype) -> Result<Array> {
+    Ok(array.as_dtype(dtype)?)
+}
+
 /// `[rows, positions]`: which positions from `start` on each row of the segment sees.
-fn window_mask(segment: &Segment, start: usize, window: usize) -> Result<Array> {
+fn mask(segment: &Segment, start: usize, window: usize) -> Result<Array> {
     let end = raw::dim(segment.position + segment.len)?;
     let rows = ops::arange::<i32, i32>(raw::dim(segment.position)?, end, None)?.expand_dims(1)?;
     let positions = ops::arange::<i32, i32>(raw::dim(start)?, end, None)?.expand_dims(0)?;

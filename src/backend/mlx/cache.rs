@@ -59,7 +59,7 @@ impl KvCache {
             return Err(Fault::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
         }
         // The first new row sees `window - 1` positions before itself, later ones see less far back.
-        let needed = self.layout.window.map_or(0, |window| (self.len + 1).saturating_sub(window));
+        let needed = self.first_visible(self.len);
         let drop_to = if needed >= self.start + SLACK { needed } else { self.start };
         let end = self.len + rows;
         let buffers = match &self.buffers {
@@ -77,14 +77,23 @@ impl KvCache {
                 Buffers { keys, values: grow(old.as_deref().map(|b| &b.values), values)?, capacity }
             }
         };
-        let from = needed.max(drop_to);
-        let visible = Visible {
-            keys: raw::slice_axis(&buffers.keys, 2, from - drop_to..end - drop_to)?,
-            values: raw::slice_axis(&buffers.values, 2, from - drop_to..end - drop_to)?,
-            start: from,
-        };
+        let first = self.len;
         (self.len, self.start, self.buffers) = (end, drop_to, Some(Rc::new(buffers)));
-        Ok(visible)
+        self.visible(first)
+    }
+
+    /// All positions held that the one at `position` or a later one sees.
+    pub(super) fn visible(&self, position: usize) -> Result<Visible> {
+        let Some(buffers) = &self.buffers else { return Err(Fault::internal("an empty cache was read")) };
+        let start = self.first_visible(position).max(self.start);
+        let range = start - self.start..self.len - self.start;
+        let keys = raw::slice_axis(&buffers.keys, 2, range.clone())?;
+        Ok(Visible { keys, values: raw::slice_axis(&buffers.values, 2, range)?, start })
+    }
+
+    /// The first position that the one at `position` sees.
+    fn first_visible(&self, position: usize) -> usize {
+        self.layout.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
     /// The arrays that hold the cache's content.
@@ -138,8 +147,7 @@ impl Cache for KvCache {
     }
 
     fn can_truncate(&self, len: usize) -> bool {
-        let needed = self.layout.window.map_or(0, |window| (len + 1).saturating_sub(window));
-        len <= self.len && self.start <= needed
+        len <= self.len && self.start <= self.first_visible(len)
     }
 
     fn truncate(&mut self, len: usize) {

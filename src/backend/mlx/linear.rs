@@ -3,8 +3,8 @@
 use mlx_rs::{Array, Dtype, ops, transforms};
 
 use super::error::{Fault, Result};
-use super::raw;
-use crate::arch::spec::QuantizationFormat;
+use super::raw::{self, Packed};
+use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 use crate::error::Error;
 use crate::weights::{LinearData, Matrix, TensorView};
 
@@ -14,6 +14,8 @@ pub(crate) struct Linear {
     pieces: Vec<Piece>,
     /// One number an output.
     bias: Option<Array>,
+    /// The format of rows whose stored format is none for activations.
+    float: Dtype,
 }
 
 enum Piece {
@@ -23,12 +25,12 @@ enum Piece {
         /// The same numbers seen as `[inputs, outputs]`.
         transposed: Array,
     },
-    Affine {
+    Quantized {
         codes: Array,
         scales: Array,
-        biases: Array,
-        group_size: i32,
-        bits: i32,
+        /// Of affine groups.
+        biases: Option<Array>,
+        format: QuantizationFormat,
     },
 }
 
@@ -42,11 +44,18 @@ struct Stack<'a> {
 impl Linear {
     /// Takes matrices over; `exact` turns all floats into f32.
     pub fn load(parts: &[LinearData], exact: bool) -> Result<Self> {
+        let linear = Self::load_lazily(parts, exact)?;
+        transforms::eval(linear.arrays())?;
+        Ok(linear)
+    }
+
+    fn load_lazily(parts: &[LinearData], exact: bool) -> Result<Self> {
         let mut stacks: Vec<Stack> = Vec::new();
         for part in parts {
             let (format, tensors) = match &part.matrix {
                 Matrix::Dense(weight) => (None, vec![weight]),
                 Matrix::Affine { codes, scales, biases, format } => (Some(*format), vec![codes, scales, biases]),
+                Matrix::Float { codes, scales, format } => (Some(*format), vec![codes, scales]),
             };
             match stacks.last_mut().filter(|stack| stack.takes(format, &tensors)) {
                 Some(stack) => stack.tensors.iter_mut().zip(tensors).for_each(|(all, tensor)| all.push(tensor)),
@@ -55,9 +64,8 @@ impl Linear {
         }
         let pieces = stacks.iter().map(|stack| stack.load(exact)).collect::<Result<Vec<_>>>()?;
         let bias = load_bias(parts, exact)?;
-        let linear = Self { pieces, bias };
-        transforms::eval(linear.arrays())?;
-        Ok(linear)
+        let float = if exact { Dtype::Float32 } else { Dtype::Bfloat16 };
+        Ok(Self { pieces, bias, float })
     }
 
     /// `x · Wᵀ + bias` in the dtype of `x`.
@@ -82,9 +90,14 @@ impl Linear {
     pub fn rows(&self, indices: &Array) -> Result<Array> {
         match &*self.pieces {
             [Piece::Dense { weight, .. }] => Ok(weight.take_axis(indices, 0)?),
-            [Piece::Affine { codes, scales, biases, group_size, bits }] => {
+            [Piece::Quantized { codes, scales, biases, format }] => {
                 let row = |table: &Array| table.take_axis(indices, 0);
-                Ok(ops::dequantize(row(codes)?, row(scales)?, &row(biases)?, *group_size, *bits)?)
+                let (codes, scales) = (row(codes)?, row(scales)?);
+                let biases = biases.as_ref().map(row).transpose()?;
+                let (biases, format) = (biases.as_ref(), *format);
+                // Affine rows come out as their scales are stored.
+                let dtype = if biases.is_some() { scales.dtype() } else { self.float };
+                Packed { codes: &codes, scales: &scales, biases, format }.dequantize(dtype)
             }
             _ => Err(Error::unsupported("an embedding table of several tensors").into()),
         }
@@ -94,7 +107,8 @@ impl Linear {
     pub fn float_width(&self) -> usize {
         let width = |piece: &Piece| match piece {
             Piece::Dense { weight, .. } => weight.item_size(),
-            Piece::Affine { scales, .. } => scales.item_size(),
+            Piece::Quantized { scales, biases: Some(_), .. } => scales.item_size(),
+            Piece::Quantized { .. } => width_of(self.float),
         };
         self.pieces.iter().map(width).max().unwrap_or(0)
     }
@@ -104,7 +118,9 @@ impl Linear {
         for piece in &self.pieces {
             match piece {
                 Piece::Dense { weight, transposed } => arrays.extend([weight, transposed]),
-                Piece::Affine { codes, scales, biases, .. } => arrays.extend([codes, scales, biases]),
+                Piece::Quantized { codes, scales, biases, .. } => {
+                    arrays.extend([codes, scales].into_iter().chain(biases))
+                }
             }
         }
         arrays
@@ -115,8 +131,8 @@ impl Piece {
     fn apply(&self, x: &Array) -> Result<Array> {
         match self {
             Self::Dense { transposed, .. } => Ok(x.matmul(transposed)?),
-            Self::Affine { codes, scales, biases, group_size, bits } => {
-                Ok(ops::quantized_matmul(x, codes, scales, biases, true, *group_size, *bits)?)
+            Self::Quantized { codes, scales, biases, format } => {
+                Packed { codes, scales, biases: biases.as_ref(), format: *format }.matmul(x)
             }
         }
     }
@@ -138,15 +154,18 @@ impl Stack<'_> {
                 let transposed = weight.transpose()?;
                 Ok(Piece::Dense { weight, transposed })
             }
-            Some(format) => Ok(Piece::Affine {
-                codes: next()?,
-                scales: float(next()?)?,
-                biases: float(next()?)?,
-                group_size: raw::dim(format.group_size)?,
-                bits: raw::dim(format.bits)?,
-            }),
+            Some(format) if format.mode == QuantizationMode::Affine => {
+                let (codes, scales, biases) = (next()?, float(next()?)?, Some(float(next()?)?));
+                Ok(Piece::Quantized { codes, scales, biases, format })
+            }
+            Some(format) => Ok(Piece::Quantized { codes: next()?, scales: next()?, biases: None, format }),
         }
     }
+}
+
+/// Bytes of a float.
+fn width_of(dtype: Dtype) -> usize {
+    if dtype == Dtype::Float32 { 4 } else { 2 }
 }
 
 /// One array of all the tensors' rows.

@@ -4,15 +4,17 @@
 //! to the thread that made them: a backend and what it gave out stay on the worker thread.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
 
-use mlx_rs::{Array, Dtype, fast, memory, ops, transforms};
+use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
-use super::{AttentionParams, Backend, CacheLayout, Ids, MemoryUse, Precision, Rows};
+use super::{AttentionParams, Backend, CacheLayout, ExpertsData, Ids, MemoryUse, Precision, RoutingParams, Rows};
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
-use crate::weights::{LinearData, TensorView};
+use crate::weights::{LinearData, NormData};
 
+mod activation;
 mod attention;
 mod cache;
 mod device;
@@ -20,7 +22,9 @@ mod device;
 mod error;
 #[allow(unsafe_code)]
 mod exit;
+mod experts;
 mod linear;
+mod norm;
 #[allow(unsafe_code)]
 mod raw;
 #[cfg(test)]
@@ -32,7 +36,9 @@ use attention::Rope;
 use cache::KvCache;
 pub(crate) use device::MlxDevice;
 use error::Fault;
+use experts::Experts;
 use linear::{Linear, cast};
+use norm::Norm;
 
 /// MLX on one of its devices, for one model.
 pub(crate) struct Mlx {
@@ -50,12 +56,6 @@ pub(crate) struct Tensor(Rc<Array>);
 /// Ids that [`Backend::argmax`] picked, one a row.
 #[derive(Clone)]
 pub(crate) struct Tokens(Rc<Array>);
-
-/// A root-mean-square norm.
-pub(crate) struct Norm {
-    weight: Array,
-    epsilon: f32,
-}
 
 impl Mlx {
     /// Prepares MLX on the calling thread, where the backend has to stay. The process's exit calls `end_use`, which
@@ -85,13 +85,6 @@ impl From<Array> for Tensor {
     }
 }
 
-impl Norm {
-    /// Normalises the last dimension; the result has the dtype of `x`.
-    fn apply(&self, x: &Array) -> Result<Array, Fault> {
-        cast(fast::rms_norm(x, Some(&self.weight), self.epsilon)?, x.dtype())
-    }
-}
-
 impl Backend for Mlx {
     const PIPELINED: bool = true;
 
@@ -101,6 +94,8 @@ impl Backend for Mlx {
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;
+    type Vector = Array;
+    type Experts = Experts;
     type Rope = Rope;
     type Cache = KvCache;
     type Tokens = Tokens;
@@ -111,13 +106,16 @@ impl Backend for Mlx {
         Ok(linear)
     }
 
-    fn load_norm(&self, weight: &TensorView, epsilon: f32) -> Result<Norm> {
-        self.run(|| {
-            let weight = raw::from_view(weight)?;
-            let weight = if self.exact { cast(weight, Dtype::Float32)? } else { weight };
-            weight.eval()?;
-            Ok(Norm { weight, epsilon })
-        })
+    fn load_norm(&self, norm: &NormData) -> Result<Norm> {
+        self.run(|| Norm::load(norm, self.exact))
+    }
+
+    fn load_vector(&self, numbers: Vec<f32>) -> Result<Array> {
+        self.run(|| Ok(Array::from_slice(&numbers, &[raw::dim(numbers.len())?])))
+    }
+
+    fn load_experts(&self, experts: &ExpertsData) -> Result<Experts> {
+        self.run(|| Experts::load(experts, self.exact))
     }
 
     fn load_rope(&self, rope: &spec::Rope) -> Result<Rope> {
@@ -152,15 +150,51 @@ impl Backend for Mlx {
     }
 
     fn gate(&self, gate_up: &Tensor, activation: Activation) -> Result<Tensor> {
-        self.run(|| {
-            let (_, width) = shape(gate_up);
-            let gate = raw::slice_axis(&gate_up.0, 1, 0..width / 2)?;
-            let up = raw::slice_axis(&gate_up.0, 1, width / 2..width)?;
-            let activated = match activation {
-                Activation::Silu => gate.multiply(ops::sigmoid(&gate)?)?,
-            };
-            Ok(activated.multiply(&up)?.into())
-        })
+        self.run(|| Ok(activation::gate(&gate_up.0, activation)?.into()))
+    }
+
+    fn activate(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.run(|| Ok(activation::activate(&x.0, activation)?.into()))
+    }
+
+    fn sigmoid_gate(&self, x: &Tensor, gate: &Tensor) -> Result<Tensor> {
+        self.run(|| Ok(activation::sigmoid_gate(&x.0, &gate.0)?.into()))
+    }
+
+    fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
+        self.run(|| Ok(activation::scale(&x.0, factor)?.into()))
+    }
+
+    fn multiply(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.run(|| Ok(a.0.multiply(&*b.0)?.into()))
+    }
+
+    fn softcap(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
+        self.run(|| Ok(activation::softcap(&x.0, cap)?.into()))
+    }
+
+    fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
+        self.run(|| Ok(raw::slice_axis(&x.0, 1, columns)?.into()))
+    }
+
+    fn experts(
+        &self,
+        x: &Tensor,
+        logits: &Tensor,
+        experts: &Experts,
+        routing: &RoutingParams<'_, Self>,
+    ) -> Result<Tensor> {
+        self.run(|| Ok(experts::experts(&x.0, &logits.0, experts, routing)?.into()))
+    }
+
+    fn attention_shared(
+        &self,
+        queries: &Tensor,
+        params: &AttentionParams<'_, Self>,
+        rows: &Rows,
+        caches: &[&KvCache],
+    ) -> Result<Tensor> {
+        self.run(|| Ok(attention::attention_shared(&queries.0, params, rows, caches)?.into()))
     }
 
     fn attention(

@@ -1,11 +1,12 @@
 //! What mlx-rs has no safe or public name for.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 
 use mlx_rs::{Array, Stream};
-use mlx_sys::{mlx_array, mlx_stream};
+use mlx_sys::{mlx_array, mlx_optional_int, mlx_stream};
 
 use super::error::{self, Fault, Result};
+use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 use crate::error::Error;
 use crate::weights::{Dtype, TensorView};
 
@@ -22,6 +23,7 @@ pub(super) fn dtype(dtype: Dtype) -> mlx_rs::Dtype {
         Dtype::F16 => mlx_rs::Dtype::Float16,
         Dtype::Bf16 => mlx_rs::Dtype::Bfloat16,
         Dtype::U32 => mlx_rs::Dtype::Uint32,
+        Dtype::U8 => mlx_rs::Dtype::Uint8,
     }
 }
 
@@ -85,6 +87,87 @@ pub(super) fn slice_axis(array: &Array, axis: usize, range: std::ops::Range<usiz
     };
     (*first, *last) = (dim(range.start)?, dim(range.end)?);
     slice(array, &start, &stop)
+}
+
+/// How a quantized matrix is stored; `biases` are those of affine groups.
+pub(super) struct Packed<'a> {
+    pub codes: &'a Array,
+    pub scales: &'a Array,
+    pub biases: Option<&'a Array>,
+    pub format: QuantizationFormat,
+}
+
+impl Packed<'_> {
+    /// Group size, bits and mode as MLX takes them.
+    fn format(&self) -> Result<(mlx_optional_int, mlx_optional_int, &'static CStr)> {
+        let some = |number: usize| Ok::<_, Fault>(mlx_optional_int { value: dim(number)?, has_value: true });
+        let mode = match self.format.mode {
+            QuantizationMode::Affine => c"affine",
+            QuantizationMode::Mxfp4 => c"mxfp4",
+            QuantizationMode::Mxfp8 => c"mxfp8",
+            QuantizationMode::Nvfp4 => c"nvfp4",
+        };
+        Ok((some(self.format.group_size)?, some(self.format.bits)?, mode))
+    }
+
+    /// `x · Wᵀ`.
+    pub fn matmul(&self, x: &Array) -> Result<Array> {
+        let (group, bits, mode) = self.format()?;
+        operation(|result, stream| {
+            let (codes, scales, biases) = (self.codes.as_ptr(), self.scales.as_ptr(), optional(self.biases));
+            // SAFETY: handles of arrays that live during the call, or the empty one; MLX checks their shapes.
+            unsafe {
+                let (x, mode) = (x.as_ptr(), mode.as_ptr());
+                mlx_sys::mlx_quantized_matmul(result, x, codes, scales, biases, true, group, bits, mode, stream)
+            }
+        })
+    }
+
+    /// `x · Wᵀ` with the matrix that `indices` names for each row, of a stack of matrices.
+    pub fn gather_matmul(&self, x: &Array, indices: &Array, sorted: bool) -> Result<Array> {
+        let (group, bits, mode) = self.format()?;
+        operation(|result, stream| {
+            let (codes, scales, biases) = (self.codes.as_ptr(), self.scales.as_ptr(), optional(self.biases));
+            // SAFETY: as in `matmul`.
+            unsafe {
+                let (x, left, right, mode) = (x.as_ptr(), optional(None), indices.as_ptr(), mode.as_ptr());
+                mlx_sys::mlx_gather_qmm(
+                    result, x, codes, scales, biases, left, right, true, group, bits, mode, sorted, stream,
+                )
+            }
+        })
+    }
+
+    /// The numbers in a float format.
+    pub fn dequantize(&self, dtype: mlx_rs::Dtype) -> Result<Array> {
+        let (group, bits, mode) = self.format()?;
+        let dtype = mlx_sys::mlx_optional_dtype { value: dtype.into(), has_value: true };
+        operation(|result, stream| {
+            let (codes, scales, biases) = (self.codes.as_ptr(), self.scales.as_ptr(), optional(self.biases));
+            // SAFETY: as in `matmul`.
+            unsafe {
+                let (mode, global) = (mode.as_ptr(), optional(None));
+                mlx_sys::mlx_dequantize(result, codes, scales, biases, group, bits, mode, global, dtype, stream)
+            }
+        })
+    }
+}
+
+/// `x · W` with the matrix that `indices` names for each row, of a stack of matrices.
+pub(super) fn gather_matmul(x: &Array, matrices: &Array, indices: &Array, sorted: bool) -> Result<Array> {
+    operation(|result, stream| {
+        // SAFETY: as in `Packed::matmul`.
+        unsafe {
+            let (x, left, right) = (x.as_ptr(), optional(None), indices.as_ptr());
+            mlx_sys::mlx_gather_mm(result, x, matrices.as_ptr(), left, right, sorted, stream)
+        }
+    })
+}
+
+/// A handle, or the empty one that stands for none.
+fn optional(array: Option<&Array>) -> mlx_array {
+    // An empty handle is a null pointer and owns nothing.
+    array.map_or(mlx_array { ctx: std::ptr::null_mut() }, Array::as_ptr)
 }
 
 /// Waits until the current device has nothing left to do.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::super::buffer::{cast, cast_mut};
 use super::super::head::{BLOCK, ByteHead, Format, key_group, key_groups};
 use super::super::simd::{Bytes, Kernel, LANES, Lanes, Registers, exp, padded};
+use super::activate::softcap;
 use super::bytes::ByteQuery;
 use super::queries::{Queries, State};
 
@@ -239,6 +240,11 @@ impl Room<'_> {
         let count = queries.count();
         for (query, row) in self.scores.iter_mut().enumerate().take(count) {
             let sees = queries.sees_in_block(query / queries.group, block);
+            if let Some(cap) = queries.softcap {
+                for scores in row.iter_mut() {
+                    s.store(softcap(s, s.load(scores), cap), scores);
+                }
+            }
             if sees.len() < BLOCK {
                 let row = row.as_flattened_mut();
                 row[..sees.start].fill(f32::NEG_INFINITY);

@@ -1,19 +1,23 @@
 //! The inner loops, each written once over [`Simd`](super::simd::Simd).
 
+mod activate;
 mod byte_span;
 mod bytes;
 mod dequantize;
 mod dots;
+mod layer_norm;
 mod panel;
 mod queries;
 mod rows;
 mod span;
 mod stored;
 
+pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
 pub(super) use byte_span::ByteSpan;
 pub(super) use bytes::{Append, ByteQuery, QuantizeQueries};
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
+pub(super) use layer_norm::NormPieces;
 pub(super) use queries::{Merge, Queries, State};
 pub(super) use rows::{ArgMax, NormRows, SiluRows};
 pub(super) use span::Span;

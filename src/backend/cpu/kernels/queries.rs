@@ -23,6 +23,8 @@ pub(in super::super) struct Queries<'a> {
     pub positions: usize,
     /// Positions that each sees, itself included.
     pub window: Option<usize>,
+    /// Scores become `softcap * tanh(scores / softcap)`.
+    pub softcap: Option<f32>,
 }
 
 impl Queries<'_> {
@@ -104,11 +106,14 @@ impl<'a> State<'a> {
         self.values.fill(0.0);
     }
 
-    /// The attention of one query.
-    pub fn finish(&self, query: usize, out: &mut [f32]) {
+    /// The attention of one query. A sink is a score that takes its share of the weight and adds nothing.
+    pub fn finish(&self, query: usize, sink: Option<f32>, out: &mut [f32]) {
         let values = &self.values[query * out.len().next_multiple_of(LANES)..];
+        // Infinite where the sink is far above all scores, and then nothing is left of the values.
+        let share = sink.map_or(0.0, |sink| f64::from(sink - self.max[query]).exp() as f32);
+        let sum = self.sum[query] + share;
         for (out, value) in out.iter_mut().zip(values) {
-            *out = value / self.sum[query];
+            *out = value / sum;
         }
     }
 }

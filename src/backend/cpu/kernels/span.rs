@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::super::head::{BLOCK, float_head};
 use super::super::simd::{Kernel, LANES, Lanes, Simd, exp, exp_one};
+use super::activate::softcap;
 use super::panel::{Panel, Strided};
 use super::queries::{Queries, State};
 
@@ -60,6 +61,11 @@ impl Kernel for Span<'_, '_> {
             for query in 0..count {
                 let sees = queries.sees_in_block(query / queries.group, block);
                 let row = &mut scores[query * BLOCK..][..BLOCK];
+                if let Some(cap) = queries.softcap {
+                    for scores in row.as_chunks_mut().0 {
+                        s.store(softcap(s, s.load(scores), cap), scores);
+                    }
+                }
                 keep[query] = weigh(s, row, sees, &mut self.state.max[query], &mut self.state.sum[query]);
             }
             let rows = Strided { data: &scores[first..], group: 1, outer: BLOCK, inner: 0, len: end - first };

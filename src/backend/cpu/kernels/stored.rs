@@ -20,7 +20,7 @@ impl Float {
             Dtype::F32 => Some(Self::F32),
             Dtype::F16 => Some(Self::F16),
             Dtype::Bf16 => Some(Self::Bf16),
-            Dtype::U32 => None,
+            Dtype::U32 | Dtype::U8 => None,
         }
     }
 

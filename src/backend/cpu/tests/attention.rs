@@ -1,8 +1,8 @@
 use super::{Random, assert_close, backends, backends_of, bits, numbers, tensor};
 use crate::arch::spec;
 use crate::backend::cpu::{Cpu, KvCache};
-use crate::backend::{AttentionParams, Backend, Cache, CacheLayout, Precision, Rows};
-use crate::weights::Dtype;
+use crate::backend::{AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, Precision, Rows};
+use crate::weights::{Dtype, NormData};
 
 /// One layer's attention and an input for some positions.
 #[derive(Clone)]
@@ -42,8 +42,10 @@ impl Case {
 
     /// The next positions of some sequences in one step: each a cache and the numbers of the rows to take.
     pub fn step(&self, cpu: &Cpu, sequences: &mut [(&mut KvCache, &[usize])]) -> crate::Result<Vec<f32>> {
-        let norm =
-            self.norms.as_ref().map(|norm| cpu.load_norm(&numbers(Dtype::F32, &[norm.len()], norm).0, 1e-6).unwrap());
+        let norm = self
+            .norms
+            .as_ref()
+            .map(|norm| cpu.load_norm(&NormData::rms(&numbers(Dtype::F32, &[norm.len()], norm).0, 1e-6)).unwrap());
         let rope = self.rope.as_ref().map(|rope| cpu.load_rope(rope).unwrap());
         let params = AttentionParams {
             heads: self.heads,
@@ -54,6 +56,7 @@ impl Case {
             key_norm: norm.as_ref(),
             rope: rope.as_ref(),
             window: self.window,
+            extras: AttentionExtras::default(),
         };
         let rows = Rows::new(sequences.iter().map(|(cache, rows)| (cache.len(), rows.len())));
         let taken = sequences.iter().flat_map(|(_, rows)| *rows);

@@ -52,7 +52,7 @@ fn quantized_products() {
     let mut random = Random(2);
     for bits in [2, 3, 4, 5, 6, 8] {
         for (i, group_size) in [32, 64, 128].into_iter().enumerate() {
-            let format = QuantizationFormat { bits, group_size };
+            let format = QuantizationFormat::affine(bits, group_size);
             let matrix = Known::affine(21, 384, format, DTYPES[(bits + i) % 3], &mut random);
             check(&[matrix], &mut random, &format!("{format:?}"));
         }
@@ -62,14 +62,14 @@ fn quantized_products() {
 #[test]
 fn products_on_several_threads() {
     let mut random = Random(3);
-    let format = QuantizationFormat { bits: 4, group_size: 64 };
+    let format = QuantizationFormat::affine(4, 64);
     check(&[Known::affine(600, 1024, format, Dtype::Bf16, &mut random)], &mut random, "4 bits");
 }
 
 #[test]
 fn parts_are_put_side_by_side() {
     let mut random = Random(4);
-    let format = QuantizationFormat { bits: 4, group_size: 32 };
+    let format = QuantizationFormat::affine(4, 32);
     let parts = [
         Known::affine(6, 64, format, Dtype::F16, &mut random).with_bias(Dtype::F16, &mut random),
         Known::dense(9, 64, Dtype::Bf16, &mut random),
@@ -86,7 +86,7 @@ fn embed(cpu: &Cpu, parts: &[LinearData], ids: &[u32]) -> Vec<f32> {
 fn embeddings_are_the_stored_rows() {
     let mut random = Random(5);
     for bits in [2, 3, 4, 5, 6, 8, 16] {
-        let format = QuantizationFormat { bits, group_size: 32 };
+        let format = QuantizationFormat::affine(bits, 32);
         let table = match bits {
             16 => Known::dense(512, 20, Dtype::F16, &mut random),
             _ => Known::affine(512, 96, format, Dtype::F16, &mut random),
@@ -125,10 +125,8 @@ fn mlx_dequantizes_to_the_same_numbers() {
     let cases = file["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 18);
     for case in cases {
-        let format = QuantizationFormat {
-            bits: case["bits"].as_u64().unwrap() as usize,
-            group_size: case["group_size"].as_u64().unwrap() as usize,
-        };
+        let size = |key: &str| case[key].as_u64().unwrap() as usize;
+        let format = QuantizationFormat::affine(size("bits"), size("group_size"));
         let dtype = match case["dtype"].as_str().unwrap() {
             "f32" => Dtype::F32,
             "f16" => Dtype::F16,
@@ -161,7 +159,7 @@ fn sizes_are_checked() {
     other.inputs = 32;
     assert!(cpu.load_linear(&[other]).is_err());
     assert!(cpu.load_linear(&[]).is_err());
-    let format = QuantizationFormat { bits: 7, group_size: 32 };
+    let format = QuantizationFormat::affine(7, 32);
     let mut odd = Known::affine(4, 32, QuantizationFormat { bits: 8, ..format }, Dtype::F32, &mut random).data;
     if let Matrix::Affine { format, .. } = &mut odd.matrix {
         format.bits = 7;

@@ -99,7 +99,7 @@ impl Known {
         dtype: Dtype,
         random: &mut Random,
     ) -> Self {
-        let QuantizationFormat { bits, group_size } = format;
+        let QuantizationFormat { bits, group_size, .. } = format;
         let codes: Vec<u32> = (0..outputs * inputs).map(|_| random.bits() & ((1 << bits) - 1)).collect();
         let shape = [outputs, inputs / group_size];
         let count = outputs * inputs / group_size;

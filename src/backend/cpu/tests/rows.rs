@@ -2,7 +2,7 @@ use super::{Known, Random, assert_close, backends, bits, numbers, tensor};
 use crate::arch::spec::Activation;
 use crate::backend::Backend;
 use crate::backend::cpu::simd::{Kernel, LANES, Level, Simd, exp, exp_one};
-use crate::weights::Dtype;
+use crate::weights::{Dtype, NormData};
 
 /// Widths with and without rests, and rows for one thread and for several.
 const SHAPES: [(usize, usize); 6] = [(1, 8), (3, 64), (5, 172), (1, 1024), (40, 1000), (1, 1)];
@@ -21,7 +21,7 @@ fn norms() {
         }
         let mut first = None;
         for cpu in backends() {
-            let norm = cpu.load_norm(&weight, epsilon).unwrap();
+            let norm = cpu.load_norm(&NormData::rms(&weight, epsilon)).unwrap();
             let got = cpu.norm(&tensor(&cpu, rows, &x), &norm).unwrap();
             assert_close(got.data(), &want, 1e-6, "norm");
             assert_eq!(first.get_or_insert_with(|| bits(got.data())), &bits(got.data()));
@@ -95,7 +95,7 @@ fn shapes_are_checked() {
     assert!(cpu.add(&x, &tensor(cpu, 1, &[0.0; 3])).is_err());
     assert!(cpu.add(&x, &tensor(cpu, 2, &[0.0; 4])).is_err());
     assert!(cpu.gate(&x, Activation::Silu).is_err());
-    let norm = cpu.load_norm(&numbers(Dtype::F32, &[4], &[1.0; 4]).0, 1e-5).unwrap();
+    let norm = cpu.load_norm(&NormData::rms(&numbers(Dtype::F32, &[4], &[1.0; 4]).0, 1e-5)).unwrap();
     assert!(cpu.norm(&x, &norm).is_err());
     assert!(cpu.read_logits(&x, 2, &mut Vec::new()).is_err());
 }
@@ -106,7 +106,7 @@ fn fused_operations_are_their_parts() {
     let cpu = &backends()[1];
     let up = cpu.load_linear(&[Known::dense(96, 32, Dtype::F16, &mut random).data]).unwrap();
     let down = cpu.load_linear(&[Known::dense(32, 48, Dtype::F16, &mut random).data]).unwrap();
-    let norm = cpu.load_norm(&numbers(Dtype::F32, &[32], &random.numbers(32)).0, 1e-6).unwrap();
+    let norm = cpu.load_norm(&NormData::rms(&numbers(Dtype::F32, &[32], &random.numbers(32)).0, 1e-6)).unwrap();
     let x = tensor(cpu, 3, &random.numbers(96));
     let parts = cpu.linear(&cpu.norm(&x, &norm).unwrap(), &up).unwrap();
     let parts = cpu.linear(&cpu.gate(&parts, Activation::Silu).unwrap(), &down).unwrap();

@@ -7,8 +7,8 @@ use crate::arch::spec::QuantizationFormat;
 use crate::backend::{Backend, Ids, Precision};
 use crate::weights::Dtype;
 
-const Q4: QuantizationFormat = QuantizationFormat { bits: 4, group_size: 64 };
-const Q6: QuantizationFormat = QuantizationFormat { bits: 6, group_size: 32 };
+const Q4: QuantizationFormat = QuantizationFormat::affine(4, 64);
+const Q6: QuantizationFormat = QuantizationFormat::affine(6, 32);
 
 /// Applies the stacked matrices to three rows, and compares.
 #[track_caller]
@@ -44,7 +44,7 @@ fn quantized_products_of_all_formats() {
         let mut random = Random::new(2);
         for bits in [2, 3, 4, 5, 6, 8] {
             for group_size in [32, 64, 128] {
-                let format = QuantizationFormat { bits, group_size };
+                let format = QuantizationFormat::affine(bits, group_size);
                 let matrix = TestMatrix::affine(&mut random, Dtype::Bf16, 40, 256, format);
                 check(&[matrix], Precision::Exact, Dtype::F32, 1e-5);
             }

@@ -7,7 +7,7 @@ use crate::arch::spec::Activation;
 use crate::backend::mlx::{Mlx, MlxDevice};
 use crate::backend::{Backend, Precision};
 use crate::error::Code;
-use crate::weights::Dtype;
+use crate::weights::{Dtype, NormData};
 
 fn silu(x: f32) -> f32 {
     x / (1.0 + (-x).exp())
@@ -20,7 +20,7 @@ fn norm_divides_by_the_root_mean_square() {
         let (x, weight) = (random.floats(3 * 40), random.floats(40));
         let mlx = backend(Precision::Exact);
         for epsilon in [1e-6, 0.5] {
-            let norm = mlx.load_norm(&floats(Dtype::F32, &[40], &weight), epsilon).unwrap();
+            let norm = mlx.load_norm(&NormData::rms(&floats(Dtype::F32, &[40], &weight), epsilon)).unwrap();
             let expected: Vec<f32> = x
                 .chunks(40)
                 .flat_map(|row| {
@@ -31,7 +31,8 @@ fn norm_divides_by_the_root_mean_square() {
                 .collect();
             assert_close(&values(&mlx.norm(&tensor(3, &x), &norm).unwrap()), &expected, 1e-6);
         }
-        let norm = backend(Precision::Default).load_norm(&floats(Dtype::F32, &[40], &weight), 1e-6).unwrap();
+        let norm =
+            backend(Precision::Default).load_norm(&NormData::rms(&floats(Dtype::F32, &[40], &weight), 1e-6)).unwrap();
         let narrow = mlx.norm(&as_dtype(&tensor(3, &x), Dtype::Bf16), &norm).unwrap();
         assert_eq!(narrow.0.dtype(), mlx_rs::Dtype::Bfloat16);
     });
@@ -55,7 +56,7 @@ fn the_gated_mlp_adds_to_the_residual() {
         let mlx = backend(Precision::Exact);
         let gate_up = TestMatrix::dense(&mut random, Dtype::F32, 32, 8);
         let down = TestMatrix::dense(&mut random, Dtype::F32, 8, 16);
-        let norm = mlx.load_norm(&floats(Dtype::F32, &[8], &[1.0; 8]), 1e-5).unwrap();
+        let norm = mlx.load_norm(&NormData::rms(&floats(Dtype::F32, &[8], &[1.0; 8]), 1e-5)).unwrap();
         let load = |matrix: &TestMatrix| mlx.load_linear(from_ref(&matrix.data)).unwrap();
         let x = tensor(2, &random.floats(16));
         let found = mlx.gated_mlp(&x, &norm, &load(&gate_up), &load(&down), Activation::Silu).unwrap();

@@ -3,8 +3,8 @@
 use super::support::{Random, floats};
 use crate::arch::spec;
 use crate::backend::mlx::{Mlx, Norm, Rope};
-use crate::backend::{AttentionParams, Backend, CacheLayout};
-use crate::weights::Dtype;
+use crate::backend::{AttentionExtras, AttentionParams, Backend, CacheLayout};
+use crate::weights::{Dtype, NormData};
 
 /// Attention's shape.
 #[derive(Clone)]
@@ -37,7 +37,9 @@ impl TestAttention {
     }
 
     pub fn load(&self, mlx: &Mlx) -> LoadedAttention {
-        let norm = |weight: Vec<f32>| mlx.load_norm(&floats(Dtype::F32, &[self.head_dim], &weight), EPSILON).unwrap();
+        let norm = |weight: Vec<f32>| {
+            mlx.load_norm(&NormData::rms(&floats(Dtype::F32, &[self.head_dim], &weight), EPSILON)).unwrap()
+        };
         LoadedAttention {
             norms: self.norms.then(|| (norm(self.norm_weight(0)), norm(self.norm_weight(1)))),
             rope: self.rope.as_ref().map(|rope| mlx.load_rope(rope).unwrap()),
@@ -102,6 +104,7 @@ impl LoadedAttention {
             key_norm: self.norms.as_ref().map(|(_, key)| key),
             rope: self.rope.as_ref(),
             window: test.window,
+            extras: AttentionExtras::default(),
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn rounded(value: f32, dtype: Dtype) -> f32 {
     match dtype {
         Dtype::F16 => f16::from_f32(value).to_f32(),
         Dtype::Bf16 => bf16::from_f32(value).to_f32(),
-        Dtype::F32 | Dtype::U32 => value,
+        Dtype::F32 | Dtype::U32 | Dtype::U8 => value,
     }
 }
 
@@ -74,7 +74,7 @@ pub fn floats(dtype: Dtype, shape: &[usize], values: &[f32]) -> TensorView {
         match dtype {
             Dtype::F16 => bytes.extend(f16::from_f32(value).to_le_bytes()),
             Dtype::Bf16 => bytes.extend(bf16::from_f32(value).to_le_bytes()),
-            Dtype::F32 | Dtype::U32 => bytes.extend(value.to_le_bytes()),
+            Dtype::F32 | Dtype::U32 | Dtype::U8 => bytes.extend(value.to_le_bytes()),
         }
     }
     view(dtype, shape, bytes)
@@ -107,7 +107,7 @@ impl TestMatrix {
         inputs: usize,
         format: QuantizationFormat,
     ) -> Self {
-        let QuantizationFormat { bits, group_size } = format;
+        let QuantizationFormat { bits, group_size, .. } = format;
         let mut number =
             |n: usize, by: f32| -> Vec<f32> { (0..n).map(|_| rounded(random.float() * by, dtype)).collect() };
         let groups = outputs * inputs / group_size;

@@ -1,0 +1,19 @@
+//! Mistral Small 3 and Devstral: the text part of a model that also sees, Llama's or Ministral's.
+
+use serde_json::json;
+
+use super::config::Config;
+use super::dense;
+use super::llama;
+use super::spec::Spec;
+use super::wrapper;
+use crate::error::Result;
+
+pub(super) fn spec(config: &Config) -> Result<Spec> {
+    let defaults = json!({"tie_word_embeddings": false});
+    wrapper::text_part(config, defaults, None, "language_model.", |text| match text.string("model_type")? {
+        Some("ministral3") => dense::ministral3(text),
+        Some("mistral4") => Err(text.unsupported("model_type", "is not supported")),
+        _ => llama::spec(text),
+    })
+}

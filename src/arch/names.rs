@@ -1,0 +1,98 @@
+//! Tensor names of families that call their parts otherwise than most.
+
+use super::spec::{Ffn, Linear, Mixer, Mlp, Norm, Spec};
+
+impl Spec {
+    /// The same model with other names: each of `renames` replaces its first part by its second where it occurs.
+    pub(super) fn renamed(mut self, renames: &[(&str, &str)]) -> Self {
+        self.for_each_name(&mut |name| {
+            for (from, to) in renames {
+                if name.contains(from) {
+                    *name = name.replace(from, to);
+                }
+            }
+        });
+        self
+    }
+
+    /// The same model as a part of another: all names begin with `prefix`.
+    pub(super) fn within(mut self, prefix: &str) -> Self {
+        self.for_each_name(&mut |name| name.insert_str(0, prefix));
+        self
+    }
+
+    fn for_each_name(&mut self, f: &mut dyn FnMut(&mut String)) {
+        f(&mut self.embedding.name);
+        optional_linear(&mut self.positions, f);
+        if let Some(inputs) = &mut self.per_layer_inputs {
+            f(&mut inputs.table.name);
+            f(&mut inputs.projection.name);
+            norm(&mut inputs.norm, f);
+        }
+        for layer in &mut self.layers {
+            let norms =
+                [&mut layer.mixer_norm, &mut layer.mixer_post_norm, &mut layer.ffn_norm, &mut layer.ffn_post_norm];
+            norms.into_iter().for_each(|norm| optional_norm(norm, f));
+            mixer(&mut layer.mixer, f);
+            ffn(&mut layer.ffn, f);
+            if let Some(input) = &mut layer.per_layer_input {
+                f(&mut input.gate.name);
+                f(&mut input.projection.name);
+                norm(&mut input.norm, f);
+            }
+            layer.output_scale.iter_mut().for_each(&mut *f);
+        }
+        norm(&mut self.final_norm, f);
+        optional_linear(&mut self.head, f);
+    }
+}
+
+fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
+    match mixer {
+        Mixer::Attention(attention) => {
+            attention.qkv.iter_mut().for_each(|linear| f(&mut linear.name));
+            f(&mut attention.output.name);
+            let norms = [&mut attention.query_norm, &mut attention.key_norm, &mut attention.value_norm];
+            norms.into_iter().for_each(|norm| optional_norm(norm, f));
+            attention.sinks.iter_mut().for_each(f);
+        }
+    }
+}
+
+fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
+    match ffn {
+        Ffn::Dense(dense) => mlp(dense, f),
+        Ffn::Moe(moe) => {
+            f(&mut moe.router.name);
+            let norms = [&mut moe.router_norm, &mut moe.norm, &mut moe.post_norm];
+            norms.into_iter().for_each(|norm| optional_norm(norm, f));
+            let routing = &mut moe.routing;
+            routing.correction.iter_mut().chain(&mut routing.expert_scale).for_each(&mut *f);
+            mlp(&mut moe.mlp, f);
+            if let Some(shared) = &mut moe.shared {
+                mlp(&mut shared.mlp, f);
+                optional_norm(&mut shared.norm, f);
+                optional_norm(&mut shared.post_norm, f);
+                optional_linear(&mut shared.gate, f);
+            }
+        }
+    }
+}
+
+fn mlp(mlp: &mut Mlp, f: &mut dyn FnMut(&mut String)) {
+    mlp.gate_up.iter_mut().for_each(|linear| f(&mut linear.name));
+    f(&mut mlp.down.name);
+    mlp.activation_name.iter_mut().for_each(f);
+}
+
+fn norm(norm: &mut Norm, f: &mut dyn FnMut(&mut String)) {
+    norm.weights.iter_mut().chain(&mut norm.bias).for_each(f);
+}
+
+fn optional_norm(slot: &mut Option<Norm>, f: &mut dyn FnMut(&mut String)) {
+    slot.iter_mut().for_each(|slot| norm(slot, f));
+}
+
+fn optional_linear(slot: &mut Option<Linear>, f: &mut dyn FnMut(&mut String)) {
+    slot.iter_mut().for_each(|linear| f(&mut linear.name));
+}

@@ -1,0 +1,75 @@
+//! Qwen's mixtures of experts: the third generation, and the second with a shared expert.
+
+use super::blocks::{self, MAX_INTERMEDIATE, Sizes, linear, name};
+use super::config::Config;
+use super::experts::{self, Choice};
+use super::rope;
+use super::spec::{Activation, Ffn, SharedExpert, Spec};
+use crate::error::Result;
+
+/// Qwen 3 MoE.
+pub(super) fn third(config: &Config) -> Result<Spec> {
+    let sizes = Sizes::read(config)?;
+    let context = blocks::context_length(config, 40_960)?;
+    refuse_scaling(config)?;
+    let rope = rope::plain(config, sizes.head_dim, false, config.f64("rope_theta", 1.001..=1e15)?)?;
+    blocks::ignore_window(config, context)?;
+    let activation = blocks::silu(config)?;
+    let count = config.usize("num_experts", 0..=experts::MAX)?;
+    let top_k = config.usize("num_experts_per_tok", 1..=count.max(1))?;
+    let width = config.usize("moe_intermediate_size", 1..=MAX_INTERMEDIATE)?;
+    let routing = match config.bool("norm_topk_prob")? {
+        true => Choice::softmax_of_chosen(top_k),
+        false => Choice::softmax(top_k),
+    };
+    let sparse = sparse_layers(config, sizes.layers)?;
+    blocks::decoder(config, &sizes, context, config.bool("tie_word_embeddings")?, |i| {
+        let ffn: Ffn = match count > 0 && sparse[i] {
+            true => sizes.moe(i, "mlp", count, width, false, routing.clone()).into(),
+            false => sizes.split_mlp(i, false, activation).into(),
+        };
+        sizes.layer(i, sizes.normed_attention(i, false, false, &rope), ffn)
+    })
+}
+
+/// Qwen 1.5 and 2 MoE.
+pub(super) fn second(config: &Config) -> Result<Spec> {
+    let sizes = Sizes::read(config)?.with_even_heads(config)?;
+    let context = blocks::context_length(config, 32_768)?;
+    refuse_scaling(config)?;
+    let theta = rope::theta_or(config, "rope_theta", 1_000_000.0)?;
+    let rope = rope::plain(config, sizes.head_dim, config.bool_or("rope_traditional", false)?, theta)?;
+    blocks::ignore_window(config, context)?;
+    blocks::silu(config)?;
+    let count = config.usize("num_experts", 1..=experts::MAX)?;
+    let top_k = config.usize("num_experts_per_tok", 1..=count)?;
+    let width = config.usize("moe_intermediate_size", 1..=MAX_INTERMEDIATE)?;
+    let shared = config.usize("shared_expert_intermediate_size", 1..=MAX_INTERMEDIATE)?;
+    blocks::decoder(config, &sizes, context, false, |i| {
+        let mut moe = sizes.moe(i, "mlp", count, width, false, Choice::softmax(top_k));
+        moe.shared = Some(shared_expert(&sizes, i, shared));
+        sizes.layer(i, sizes.attention(i, sizes.split_qkv(i, true), false, &rope), moe)
+    })
+}
+
+/// The expert of every row, with a gate of one number.
+pub(super) fn shared_expert(sizes: &Sizes, layer: usize, width: usize) -> SharedExpert {
+    let gate = linear(name(layer, "mlp.shared_expert_gate"), 1, sizes.hidden, false);
+    let mlp = sizes.mlp_of(name(layer, "mlp.shared_expert"), width, false, Activation::Silu);
+    SharedExpert { gate: Some(gate), ..mlp.into() }
+}
+
+/// Whether each layer has experts: every so many do, but for a list of exceptions.
+pub(super) fn sparse_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
+    let step = config.usize_or("decoder_sparse_step", 1, 1..=1 << 16)?;
+    let dense = config.f64s("mlp_only_layers", 0.0..=65_536.0)?.unwrap_or_default();
+    Ok((0..layers).map(|i| (i + 1).is_multiple_of(step) && !dense.contains(&(i as f64))).collect())
+}
+
+/// mlx-lm does not scale the rotary embedding of these families.
+fn refuse_scaling(config: &Config) -> Result<()> {
+    match rope::kind(config)? {
+        "default" | "mrope" => Ok(()),
+        _ => Err(config.unsupported("rope_scaling", "is not supported for this model_type")),
+    }
+}

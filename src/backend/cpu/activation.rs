@@ -1,0 +1,91 @@
+//! Activation functions and other operations number by number.
+
+use std::ops::Range;
+
+use super::Cpu;
+use super::elementwise::rows;
+use super::kernels::{ActivateRows, SigmoidGateRows, SoftcapRows};
+use super::tensor::Tensor;
+use crate::arch::spec::Activation;
+use crate::error::{Error, Result};
+
+/// `activation(gate) * up` for rows that hold gate and up side by side, or `activation(x)`.
+pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: bool) -> Result<Tensor> {
+    let halves = if gated { 2 } else { 1 };
+    let allowed = match activation {
+        Activation::ClippedSwiglu { .. } => gated,
+        Activation::Xielu { .. } => !gated,
+        _ => true,
+    };
+    if !x.width().is_multiple_of(halves) || !allowed {
+        let kind = if gated { "with a gate" } else { "without a gate" };
+        return Err(Error::internal(format!("{activation:?} {kind} over rows of {} numbers", x.width())));
+    }
+    let (width, data, level) = (x.width() / halves, x.data(), cpu.level);
+    rows(cpu, x.rows(), width, |first, out| {
+        let x = &data[halves * first * width..][..halves * out.len()];
+        level.run(ActivateRows { x, width, gated, activation, out });
+    })
+}
+
+/// `x * sigmoid(gate)`.
+pub(super) fn sigmoid_gate(cpu: &Cpu, x: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    let (width, gates) = (x.width(), gate.width());
+    if x.rows() != gate.rows() || (gates != width && gates != 1) {
+        let message = format!("{} × {width} gated by {} × {gates}", x.rows(), gate.rows());
+        return Err(Error::internal(message));
+    }
+    let (data, gate, level) = (x.data(), gate.data(), cpu.level);
+    rows(cpu, x.rows(), width, |first, out| {
+        let x = &data[first * width..][..out.len()];
+        let gate = &gate[first * gates..][..out.len() / width * gates];
+        level.run(SigmoidGateRows { x, gate, width: if gates == 1 { width } else { 1 }, out });
+    })
+}
+
+/// `x * factor`.
+pub(super) fn scale(cpu: &Cpu, x: &Tensor, factor: f32) -> Result<Tensor> {
+    let (width, data) = (x.width(), x.data());
+    rows(cpu, x.rows(), width, |first, out| {
+        for (out, x) in out.iter_mut().zip(&data[first * width..]) {
+            *out = x * factor;
+        }
+    })
+}
+
+/// `a * b`.
+pub(super) fn multiply(cpu: &Cpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    b.expect_width(a.width(), "a product of numbers")?;
+    if a.rows() != b.rows() {
+        return Err(Error::internal(format!("a product of {} and {} rows", a.rows(), b.rows())));
+    }
+    let (width, a_data, b_data) = (a.width(), a.data(), b.data());
+    rows(cpu, a.rows(), width, |first, out| {
+        for ((out, a), b) in out.iter_mut().zip(&a_data[first * width..]).zip(&b_data[first * width..]) {
+            *out = a * b;
+        }
+    })
+}
+
+/// `cap * tanh(x / cap)`.
+pub(super) fn softcap(cpu: &Cpu, x: &Tensor, cap: f32) -> Result<Tensor> {
+    let (width, data, level) = (x.width(), x.data(), cpu.level);
+    rows(cpu, x.rows(), width, |first, out| {
+        out.copy_from_slice(&data[first * width..][..out.len()]);
+        level.run(SoftcapRows { cap, x: out });
+    })
+}
+
+/// Some columns.
+pub(super) fn columns(cpu: &Cpu, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
+    if columns.start > columns.end || columns.end > x.width() {
+        return Err(Error::internal(format!("columns {columns:?} of {}", x.width())));
+    }
+    let (width, data) = (x.width(), x.data());
+    rows(cpu, x.rows(), columns.len(), |first, out| {
+        let rows = data[first * width..].chunks_exact(width);
+        for (row, out) in rows.zip(out.chunks_exact_mut(columns.len().max(1))) {
+            out.copy_from_slice(&row[columns.clone()]);
+        }
+    })
+}

@@ -1,0 +1,131 @@
+//! Mixtures of experts: rows are gathered by expert, so that each expert's weights are read once, and only those of
+//! experts that somebody chose.
+
+use super::Cpu;
+use super::activation::activate;
+use super::elementwise::silu;
+use super::linear::Linear;
+use super::matmul::linear;
+use super::routing::choose;
+use super::simd::Level;
+use super::tensor::Tensor;
+use crate::arch::spec::Activation;
+use crate::backend::{ExpertsData, RoutingParams};
+use crate::error::{Error, Result};
+
+/// Loaded experts.
+pub(crate) struct Experts {
+    experts: Vec<Expert>,
+    activation: Activation,
+    gated: bool,
+    /// Numbers of a row that comes out.
+    outputs: usize,
+}
+
+struct Expert {
+    gate_up: Linear,
+    down: Linear,
+}
+
+/// A row's way through one expert.
+struct Visit {
+    expert: usize,
+    row: usize,
+    /// Which of the row's choices it is.
+    choice: usize,
+    weight: f32,
+}
+
+impl Experts {
+    /// Takes over stacked matrices, as a view for each expert.
+    pub(super) fn load(level: Level, data: &ExpertsData) -> Result<Self> {
+        let count = data.count;
+        if count == 0 || data.gate_up.iter().chain([&data.down]).any(|matrix| !matrix.outputs.is_multiple_of(count)) {
+            return Err(Error::internal(format!("matrices that do not hold {count} experts")));
+        }
+        let of_expert = |matrix: &crate::weights::LinearData, expert: usize| {
+            let rows = matrix.outputs / count;
+            matrix.rows(expert * rows..(expert + 1) * rows)
+        };
+        let expert = |index: usize| {
+            let gate_up: Vec<_> = data.gate_up.iter().map(|matrix| of_expert(matrix, index)).collect();
+            Ok(Expert {
+                gate_up: Linear::load(level, &gate_up)?,
+                down: Linear::load(level, &[of_expert(&data.down, index)])?,
+            })
+        };
+        let experts = (0..count).map(expert).collect::<Result<_>>()?;
+        Ok(Self { experts, activation: data.activation, gated: data.gated, outputs: data.down.outputs / count })
+    }
+}
+
+/// See [`Backend::experts`](crate::backend::Backend::experts).
+pub(super) fn experts(
+    cpu: &Cpu,
+    x: &Tensor,
+    logits: &Tensor,
+    experts: &Experts,
+    routing: &RoutingParams<'_, Cpu>,
+) -> Result<Tensor> {
+    let rule = routing.rule;
+    if logits.width() != experts.experts.len() || logits.rows() != x.rows() || rule.top_k > experts.experts.len() {
+        return Err(Error::internal(format!(
+            "{} rows, {} × {} logits and {} choices for {} experts",
+            x.rows(),
+            logits.rows(),
+            logits.width(),
+            rule.top_k,
+            experts.experts.len()
+        )));
+    }
+    let mut visits = Vec::with_capacity(x.rows() * rule.top_k);
+    let (correction, scale) = (routing.correction.map(|v| &**v), routing.expert_scale.map(|v| &**v));
+    for row in 0..x.rows() {
+        let choices = choose(rule, logits.row(row)?, correction, scale);
+        let visit = |(choice, (expert, weight))| Visit { expert, row, choice, weight };
+        visits.extend(choices.into_iter().enumerate().map(visit));
+    }
+    visits.sort_by_key(|visit| (visit.expert, visit.row));
+
+    // What each choice gives waits here, so that a row's sum is taken in the order of its choices.
+    let width = experts.outputs;
+    let mut given = cpu.arena.allocate(x.rows() * rule.top_k * width)?;
+    for visits in visits.chunk_by(|a, b| a.expert == b.expert) {
+        let Expert { gate_up, down } = &experts.experts[visits[0].expert];
+        let gathered;
+        let rows = match visits {
+            [_] if x.rows() == 1 => x,
+            _ => {
+                gathered = gather(cpu, x, visits)?;
+                &gathered
+            }
+        };
+        let hidden = linear(cpu, rows, gate_up)?;
+        let hidden = match (experts.activation, experts.gated) {
+            (Activation::Silu, true) => silu(cpu, &hidden)?,
+            (activation, gated) => activate(cpu, &hidden, activation, gated)?,
+        };
+        let y = linear(cpu, &hidden, down)?;
+        for (visit, y) in visits.iter().zip(y.data().chunks_exact(width)) {
+            let out = &mut given[(visit.row * rule.top_k + visit.choice) * width..][..width];
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = y * visit.weight);
+        }
+    }
+    let mut out = cpu.arena.allocate(x.rows() * width)?;
+    for (given, out) in given.chunks_exact(rule.top_k * width).zip(out.chunks_exact_mut(width)) {
+        let (first, rest) = given.split_at(width);
+        out.copy_from_slice(first);
+        for given in rest.chunks_exact(width) {
+            out.iter_mut().zip(given).for_each(|(out, given)| *out += given);
+        }
+    }
+    Ok(Tensor::new(out, x.rows(), width))
+}
+
+fn gather(cpu: &Cpu, x: &Tensor, visits: &[Visit]) -> Result<Tensor> {
+    let mut rows = cpu.arena.allocate(visits.len() * x.width())?;
+    for (visit, row) in visits.iter().zip(rows.chunks_exact_mut(x.width())) {
+        row.copy_from_slice(x.row(visit.row)?);
+    }
+    Ok(Tensor::new(rows, visits.len(), x.width()))
+}

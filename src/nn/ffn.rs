@@ -1,0 +1,48 @@
+//! Feed-forward blocks.
+
+use super::layer::{Ffn, Mlp, Moe};
+use crate::arch::spec;
+use crate::backend::{Backend, RoutingParams};
+use crate::error::{Error, Result};
+
+/// What a feed-forward block gives for rows that are normed already.
+pub(super) fn ffn<B: Backend>(backend: &B, block: &Ffn<B>, spec: &spec::Ffn, x: &B::Tensor) -> Result<B::Tensor> {
+    match (block, spec) {
+        (Ffn::Dense(mlp), _) => backend.linear(&hidden(backend, mlp, x)?, &mlp.down),
+        (Ffn::Moe(block), spec::Ffn::Moe(spec)) => moe(backend, block, spec, x),
+        (Ffn::Moe(_), spec::Ffn::Dense(_)) => Err(Error::internal("a feed-forward block that its layer does not have")),
+    }
+}
+
+/// The hidden activations of a dense block, before the last matrix.
+pub(super) fn hidden<B: Backend>(backend: &B, mlp: &Mlp<B>, x: &B::Tensor) -> Result<B::Tensor> {
+    activated(backend, mlp, &backend.linear(x, &mlp.gate_up)?)
+}
+
+/// What the activation makes of the first product.
+pub(super) fn activated<B: Backend>(backend: &B, mlp: &Mlp<B>, gate_up: &B::Tensor) -> Result<B::Tensor> {
+    if mlp.gated { backend.gate(gate_up, mlp.activation) } else { backend.activate(gate_up, mlp.activation) }
+}
+
+fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -> Result<B::Tensor> {
+    let norm = |norm: &Option<B::Norm>, x: &B::Tensor| match norm {
+        Some(norm) => backend.norm(x, norm),
+        None => Ok(x.clone()),
+    };
+    let logits = backend.linear(&norm(&moe.router_norm, x)?, &moe.router)?;
+    let routing = RoutingParams {
+        rule: &spec.routing,
+        correction: moe.correction.as_ref(),
+        expert_scale: moe.expert_scale.as_ref(),
+    };
+    let chosen = backend.experts(&norm(&moe.norm, x)?, &logits, &moe.experts, &routing)?;
+    let chosen = norm(&moe.post_norm, &chosen)?;
+    let Some(shared) = &moe.shared else { return Ok(chosen) };
+
+    let input = norm(&shared.norm, x)?;
+    let mut all = backend.linear(&hidden(backend, &shared.mlp, &input)?, &shared.mlp.down)?;
+    if let Some(gate) = &shared.gate {
+        all = backend.sigmoid_gate(&all, &backend.linear(&input, gate)?)?;
+    }
+    backend.add(&chosen, &norm(&shared.post_norm, &all)?)
+}

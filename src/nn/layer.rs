@@ -1,0 +1,82 @@
+//! The weights of a layer, slot by slot as in [`spec`](crate::arch::spec).
+
+use std::rc::Rc;
+
+use crate::arch::spec::Activation;
+use crate::backend::Backend;
+
+/// A layer.
+pub(super) struct Layer<B: Backend> {
+    pub mixer: Mixer<B>,
+    pub mixer_norm: Option<B::Norm>,
+    pub mixer_post_norm: Option<B::Norm>,
+    pub ffn: Ffn<B>,
+    pub ffn_norm: Option<B::Norm>,
+    pub ffn_post_norm: Option<B::Norm>,
+    pub per_layer_input: Option<PerLayerInput<B>>,
+    pub output_scale: f32,
+}
+
+/// What mixes positions.
+pub(super) enum Mixer<B: Backend> {
+    Attention(Attention<B>),
+}
+
+/// Attention.
+pub(super) struct Attention<B: Backend> {
+    pub qkv: B::Linear,
+    pub output: B::Linear,
+    pub query_norm: Option<B::Norm>,
+    pub key_norm: Option<B::Norm>,
+    pub value_norm: Option<B::Norm>,
+    pub rope: Option<Rc<B::Rope>>,
+    pub sinks: Option<B::Vector>,
+}
+
+/// A feed-forward block.
+pub(super) enum Ffn<B: Backend> {
+    Dense(Mlp<B>),
+    Moe(Box<Moe<B>>),
+}
+
+/// A dense feed-forward block.
+pub(super) struct Mlp<B: Backend> {
+    pub gate_up: B::Linear,
+    pub down: B::Linear,
+    pub activation: Activation,
+    pub gated: bool,
+}
+
+/// A mixture of experts.
+pub(super) struct Moe<B: Backend> {
+    pub router: B::Linear,
+    pub router_norm: Option<B::Norm>,
+    pub correction: Option<B::Vector>,
+    pub expert_scale: Option<B::Vector>,
+    pub norm: Option<B::Norm>,
+    pub experts: B::Experts,
+    pub post_norm: Option<B::Norm>,
+    pub shared: Option<SharedExpert<B>>,
+}
+
+/// The expert of every row.
+pub(super) struct SharedExpert<B: Backend> {
+    pub norm: Option<B::Norm>,
+    pub mlp: Mlp<B>,
+    pub gate: Option<B::Linear>,
+    pub post_norm: Option<B::Norm>,
+}
+
+/// The embedding of which every layer takes a part.
+pub(super) struct PerLayerInputs<B: Backend> {
+    pub table: B::Linear,
+    pub projection: B::Linear,
+    pub norm: B::Norm,
+}
+
+/// How a layer takes its part in.
+pub(super) struct PerLayerInput<B: Backend> {
+    pub gate: B::Linear,
+    pub projection: B::Linear,
+    pub norm: B::Norm,
+}

@@ -1,0 +1,194 @@
+//! Specs that differ in one setting: a bench that does not see the difference proves nothing.
+
+use crate::arch::spec::{Activation, Attention, Ffn, Layer, Mixer, Moe, Norm, Spec};
+
+/// A change of one setting and what it is; `None` where the model has no such setting.
+type Change = fn(&mut Spec) -> Option<()>;
+
+/// All changes that apply to a model.
+pub(super) fn of(spec: &Spec) -> Vec<(String, Spec)> {
+    let mut all = Vec::new();
+    for (what, change) in CHANGES {
+        let mut changed = spec.clone();
+        if change(&mut changed).is_some() && &changed != spec {
+            all.push(((*what).to_string(), changed));
+        }
+    }
+    all
+}
+
+const CHANGES: &[(&str, Change)] = &[
+    ("epsilon of layers", |spec| epsilon(first(spec)?.mixer_norm.as_mut()?)),
+    ("epsilon of feed-forward norms", |spec| epsilon(first(spec)?.ffn_norm.as_mut()?)),
+    ("epsilon of the final norm", |spec| epsilon(&mut spec.final_norm)),
+    ("epsilon of query norms", |spec| epsilon(attention(spec)?.query_norm.as_mut()?)),
+    ("offset of norms", |spec| first(spec)?.mixer_norm.as_mut().map(|norm| norm.offset = 1.0 - norm.offset)),
+    ("mixer norm skipped", |spec| drop_it(&mut first(spec)?.mixer_norm)),
+    ("mixer post norm skipped", |spec| drop_it(&mut first(spec)?.mixer_post_norm)),
+    ("feed-forward norm skipped", |spec| drop_it(&mut first(spec)?.ffn_norm)),
+    ("feed-forward post norm skipped", |spec| drop_it(&mut first(spec)?.ffn_post_norm)),
+    ("query norm skipped", |spec| drop_it(&mut attention(spec)?.query_norm)),
+    ("key norm skipped", |spec| drop_it(&mut attention(spec)?.key_norm)),
+    ("value norm skipped", |spec| drop_it(&mut attention(spec)?.value_norm)),
+    ("bias of a norm dropped", |spec| drop_it(&mut first(spec)?.mixer_norm.as_mut()?.bias)),
+    ("rotary base", |spec| {
+        let rope = rotating(spec)?.rope.as_mut()?;
+        rope.inverse_frequencies.iter_mut().skip(1).for_each(|frequency| *frequency *= 1.2);
+        Some(())
+    }),
+    ("rotary pairs", |spec| {
+        let rope = rotating(spec)?.rope.as_mut()?;
+        rope.traditional = !rope.traditional;
+        Some(())
+    }),
+    ("rotary magnitude", |spec| {
+        rotating(spec)?.rope.as_mut()?.magnitude *= 1.05;
+        Some(())
+    }),
+    ("no rotation", |spec| drop_it(&mut rotating(spec)?.rope)),
+    ("window one more", |spec| {
+        let window = sliding(spec)?.window.as_mut()?;
+        *window += 1;
+        Some(())
+    }),
+    ("window one less", |spec| {
+        let window = sliding(spec)?.window.as_mut()?;
+        *window -= 1;
+        Some(())
+    }),
+    ("bias of queries, keys, values dropped", |spec| {
+        let parts = &mut attention(spec)?.qkv;
+        parts.iter_mut().for_each(|part| part.bias = false);
+        Some(())
+    }),
+    ("bias of the output dropped", |spec| {
+        attention(spec)?.output.bias = false;
+        Some(())
+    }),
+    ("scale of scores", |spec| {
+        attention(spec)?.scale *= 1.1;
+        Some(())
+    }),
+    ("cap of scores", |spec| drop_it(&mut attention(spec)?.softcap)),
+    ("sinks dropped", |spec| drop_it(&mut attention(spec)?.sinks)),
+    ("growth of queries dropped", |spec| drop_it(&mut attention(spec)?.query_growth)),
+    ("norms on the other side of the rotation", |spec| {
+        let attention = attention(spec)?;
+        attention.query_norm.as_ref().filter(|norm| norm.size == attention.head_dim && norm.heads == 1)?;
+        attention.rope.as_ref()?;
+        attention.norm_after_rope = !attention.norm_after_rope;
+        Some(())
+    }),
+    ("bias of the MLP dropped", |spec| match &mut first(spec)?.ffn {
+        Ffn::Dense(mlp) => {
+            mlp.down.bias = false;
+            mlp.gate_up.iter_mut().for_each(|part| part.bias = false);
+            Some(())
+        }
+        _ => None,
+    }),
+    ("activation", |spec| match &mut first(spec)?.ffn {
+        Ffn::Dense(mlp) => {
+            mlp.activation_name = None;
+            mlp.activation = match mlp.activation {
+                Activation::Silu => Activation::GeluTanh,
+                Activation::ClippedSwiglu { .. } => return None,
+                _ => Activation::Silu,
+            };
+            Some(())
+        }
+        _ => None,
+    }),
+    ("residual scale", |spec| {
+        let layer = first(spec)?;
+        (!layer.parallel).then(|| layer.residual_scale *= 1.1)
+    }),
+    ("parallel or not", |spec| {
+        let layer = first(spec)?;
+        layer.ffn_norm.as_ref()?;
+        layer.mixer_norm.as_ref()?;
+        layer.parallel = !layer.parallel;
+        Some(())
+    }),
+    ("embedding scale", |spec| {
+        // A norm stands between unless something else reads the residual stream.
+        (spec.embedding_scale != 1.0).then(|| spec.embedding_scale *= 1.2)
+    }),
+    ("logit scale", |spec| {
+        spec.logit_scale *= 1.1;
+        Some(())
+    }),
+    ("cap of logits", |spec| drop_it(&mut spec.logit_softcap)),
+    ("positions dropped", |spec| drop_it(&mut spec.positions)),
+    ("per-layer inputs' scale", |spec| {
+        spec.per_layer_inputs.as_mut()?.table_scale *= 1.2;
+        Some(())
+    }),
+    ("output scale dropped", |spec| drop_it(&mut first(spec)?.output_scale)),
+    ("one expert less", |spec| {
+        let routing = &mut moe(spec)?.routing;
+        routing.top_k -= 1;
+        Some(())
+    }),
+    ("weights of experts normalised or not", |spec| {
+        let routing = &mut moe(spec)?.routing;
+        routing.normalize = if routing.normalize.is_some() { None } else { Some(0.0) };
+        Some(())
+    }),
+    ("scale of experts", |spec| {
+        moe(spec)?.routing.scale *= 1.2;
+        Some(())
+    }),
+    ("correction of experts dropped", |spec| drop_it(&mut moe(spec)?.routing.correction)),
+    ("groups of experts dropped", |spec| {
+        moe(spec)?.routing.groups?;
+        spec.layers.iter_mut().for_each(|layer| {
+            if let Ffn::Moe(moe) = &mut layer.ffn {
+                moe.routing.groups = None;
+            }
+        });
+        Some(())
+    }),
+    ("shared expert dropped", |spec| drop_it(&mut moe(spec)?.shared)),
+    ("gate of the shared expert dropped", |spec| drop_it(&mut moe(spec)?.shared.as_mut()?.gate)),
+];
+
+fn first(spec: &mut Spec) -> Option<&mut Layer> {
+    spec.layers.first_mut()
+}
+
+fn attention(spec: &mut Spec) -> Option<&mut Attention> {
+    find(spec, |_| true)
+}
+
+fn rotating(spec: &mut Spec) -> Option<&mut Attention> {
+    find(spec, |attention| attention.rope.is_some())
+}
+
+fn sliding(spec: &mut Spec) -> Option<&mut Attention> {
+    find(spec, |attention| attention.window.is_some_and(|window| window > 1))
+}
+
+fn find(spec: &mut Spec, fits: impl Fn(&Attention) -> bool) -> Option<&mut Attention> {
+    spec.layers.iter_mut().find_map(|layer| {
+        let Mixer::Attention(attention) = &mut layer.mixer;
+        fits(attention).then_some(attention)
+    })
+}
+
+fn moe(spec: &mut Spec) -> Option<&mut Moe> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
+        Ffn::Moe(moe) => Some(&mut **moe),
+        _ => None,
+    })
+}
+
+fn epsilon(norm: &mut Norm) -> Option<()> {
+    norm.epsilon *= 1000.0;
+    Some(())
+}
+
+/// Takes a part away, if it is there.
+fn drop_it<T>(slot: &mut Option<T>) -> Option<()> {
+    slot.take().map(|_| ())
+}

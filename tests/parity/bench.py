@@ -1,0 +1,100 @@
+"""Writes random checkpoints of every family and what mlx-lm computes for them in f32, for `cargo xtask parity`.
+
+    python tests/parity/bench.py FOLDER --seed N [--formats f32,mxfp4,…] [MODEL_TYPE…]
+
+Each case is a folder with config.json, model.safetensors, case.json and expected.bin: log-probabilities of every token
+after each position, f32, row by row.
+"""
+
+import argparse
+import copy
+import inspect
+import json
+import sys
+import time
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from checkpoint import Checkpoint, Numbers
+from families import FAMILIES, FORMATS, config
+from mlx_lm.utils import _get_classes
+from model import load, logprobs
+
+TOKENS = 40
+
+
+def unvaried():
+    """Fields of `ModelArgs` that no two variants of a family differ in, and that are not listed as inert."""
+    for model_type, (_, inert, variants) in FAMILIES.items():
+        configs = [config(model_type, variant) for variant in variants]
+        if "text_config" in configs[0] or model_type == "mistral":
+            continue
+        _, args_class = _get_classes(configs[0])
+        sizes = {
+            "model_type", "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size",
+            "num_key_value_heads", "rms_norm_eps", "rope_theta", "n_embd", "n_head", "n_layer", "n_positions",
+            "layer_norm_epsilon",
+        }  # fmt: skip
+        for name, parameter in inspect.signature(args_class).parameters.items():
+            values = {json.dumps(c.get(name, parameter.default), default=str) for c in configs}
+            if name not in sizes and name not in inert and len(values) < 2 and name not in configs[0]:
+                yield f"{model_type}.{name}"
+
+
+def mixed(base, seed):
+    """Different formats for different matrices."""
+    other = [{"group_size": 32, "bits": 8}, True, False, {"group_size": 32, "bits": 3, "mode": "affine"}]
+    quantization = dict(base["quantization"])
+    matrices = [name.removesuffix(".scales") for name in Checkpoint(base, seed).tensors if name.endswith(".scales")]
+    for i, path in enumerate(matrices):
+        if (choice := other[i % len(other)]) is not True:
+            quantization[path] = choice
+    return quantization
+
+
+def write(folder, model_type, variant, name, seed):
+    dtype, quantization = FORMATS[name]
+    base = copy.deepcopy(config(model_type, variant))
+    if quantization is not None:
+        base["quantization"] = dict(quantization)
+    if name == "mixed":
+        base["quantization"] = mixed(base, seed)
+    tokens = [int(x) for x in Numbers(seed, "tokens", TOKENS).word() % np.uint32(96)]
+    checkpoint = Checkpoint(base, seed, dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = load(base, checkpoint, folder=folder)
+    right = logprobs(model, tokens)
+    right.astype(np.float32).tofile(folder / "expected.bin")
+    case = {"model_type": model_type, "variant": variant, "format": name, "tokens": tokens}
+    (folder / "case.json").write_text(json.dumps(case))
+    return right.std(axis=-1).mean()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--formats", default="f32,4bit-g64")
+    parser.add_argument("model_types", nargs="*")
+    args = parser.parse_intermixed_args()
+    mx.set_default_device(mx.cpu)
+    if missing := list(unvaried()):
+        sys.exit(f"never varied, nor listed as inert: {', '.join(missing)}")
+    for model_type in args.model_types or FAMILIES:
+        if model_type not in FAMILIES:
+            sys.exit(f"no configurations of {model_type}; there are {', '.join(FAMILIES)}")
+        start, spreads = time.monotonic(), []
+        for variant, changes in FAMILIES[model_type][2].items():
+            for name in args.formats.split(","):
+                if changes.get("_floats") and FORMATS[name][1] is not None:
+                    continue
+                folder = args.folder / f"{model_type}--{variant}--{name}"
+                spreads.append(write(folder, model_type, variant, name, args.seed))
+        print(f"{model_type:20} {len(spreads)} cases, spread {min(spreads):.2f}, {time.monotonic() - start:.1f} s", flush=True)
+    families = {name: {"features": features} for name, (features, _, _) in FAMILIES.items()}
+    (args.folder / "families.json").write_text(json.dumps(families))
+
+
+if __name__ == "__main__":
+    main()

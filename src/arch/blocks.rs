@@ -6,7 +6,7 @@ use super::quantization::quantization;
 use super::spec::{Activation, Attention, Ffn, Layer, Linear, Mixer, Mlp, Norm, NormKind, Rope, Spec};
 use crate::error::Result;
 
-const MAX_LAYERS: usize = 1024;
+pub(super) const MAX_LAYERS: usize = 1024;
 const MAX_HIDDEN: usize = 65_536;
 pub(super) const MAX_INTERMEDIATE: usize = 1 << 20;
 pub(super) const MAX_VOCAB: usize = 4_194_304;

@@ -1,5 +1,5 @@
-//! Families that differ from Llama in a few settings: GLM, Helium, InternLM, MiMo, MiniCPM, ERNIE, Seed, Hunyuan,
-//! Ministral, Nemotron, Apertus.
+//! Families that differ from Llama in a few settings: GLM, Helium, InternLM, MiMo, MiniCPM, ERNIE, EXAONE, Seed,
+//! Hunyuan, Ministral, Nemotron, Apertus.
 
 use super::blocks::{self, Keys, Sizes, name};
 use super::config::Config;
@@ -192,6 +192,28 @@ pub(super) fn hunyuan(config: &Config) -> Result<Spec> {
     })
 }
 
+/// EXAONE 3 and 3.5.
+pub(super) fn exaone(config: &Config) -> Result<Spec> {
+    let keys = Keys { layers: "num_layers", epsilon: "layer_norm_epsilon", ..Keys::STANDARD };
+    let sizes = Sizes::read_as(config, &keys)?;
+    let bias = config.bool_or("attention_bias", false)?;
+    let biases = [bias, bias, config.bool_or("mlp_bias", false)?];
+    let rotary = Rotary::of(config, None, 32_768)?;
+    let spec = with_biases(config, &sizes, &rotary, biases, config.bool_or("tie_word_embeddings", true)?)?;
+    Ok(spec.renamed(&[
+        ("model.layers.", "transformer.h."),
+        ("self_attn.o_proj", "attn.attention.out_proj"),
+        ("self_attn.", "attn.attention."),
+        ("mlp.gate_proj", "mlp.c_fc_0"),
+        ("mlp.up_proj", "mlp.c_fc_1"),
+        ("mlp.down_proj", "mlp.c_proj"),
+        ("input_layernorm", "ln_1"),
+        ("post_attention_layernorm", "ln_2"),
+        ("model.norm", "transformer.ln_f"),
+        ("model.embed_tokens", "transformer.wte"),
+    ]))
+}
+
 /// Ministral 3: Llama whose queries grow with their position.
 pub(super) fn ministral3(config: &Config) -> Result<Spec> {
     let Some(parameters) = config.object("rope_parameters")? else {
@@ -206,8 +228,9 @@ pub(super) fn ministral3(config: &Config) -> Result<Spec> {
     let without = serde_json::json!({"attention_bias": false, "mlp_bias": false, "rope_traditional": false});
     let mut spec = config.with(serde_json::Value::Null, without, llama::spec)?;
     for layer in &mut spec.layers {
-        let Mixer::Attention(attention) = &mut layer.mixer;
-        attention.query_growth = Some(growth);
+        if let Mixer::Attention(attention) = &mut layer.mixer {
+            attention.query_growth = Some(growth);
+        }
     }
     spec.ignored.push("activation_scale".into());
     Ok(spec)

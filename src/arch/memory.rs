@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::spec::{Ffn, Linear, Mlp, Spec};
+use super::spec::{Ffn, Linear, Mixer, Mlp, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
@@ -36,20 +36,37 @@ fn ffn_width(ffn: &Ffn) -> u64 {
     }
 }
 
+/// Bytes of a recurrent state, kept as it is and as it was before the last step.
+fn state(mixer: &Mixer) -> u64 {
+    let numbers = match mixer {
+        Mixer::Attention(_) => 0,
+        Mixer::ShortConv(short) => (short.conv.width - 1) * short.conv.channels,
+        Mixer::GatedDelta(delta) => {
+            (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
+        }
+    };
+    2 * (numbers * size_of::<f32>()) as u64
+}
+
 /// What one sequence of `context` positions takes. `cache` gives the bytes of so many heads, of so many dimensions, for
 /// so many positions.
 pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, usize) -> u64) -> Memory {
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
-        let Some(attention) = layer.attention() else { continue };
+        widest = widest.max(ffn_width(&layer.ffn));
+        let Some(attention) = layer.attention() else {
+            kv = kv.saturating_add(state(&layer.mixer));
+            widest = widest.max(layer.mixer.linears().iter().map(|linear| 2 * linear.outputs as u64).sum());
+            continue;
+        };
         // A window's positions are dropped before a slice is appended, never while it is.
         let positions = attention.window.map_or(context, |window| context.min(window.saturating_add(ROWS as usize)));
         if attention.shares_kv_of.is_none() {
             kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
         }
         let attention = rows(&attention.qkv) + attention.output.inputs as u64;
-        widest = widest.max(attention).max(ffn_width(&layer.ffn));
+        widest = widest.max(attention);
     }
     // The residual stream, its norm and the branch that is added to it live beside the widest operation.
     let work = (3 * spec.hidden as u64 + widest) * ROWS + spec.vocab as u64;

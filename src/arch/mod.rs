@@ -14,6 +14,7 @@ mod gemma2;
 mod gemma3;
 mod gemma4;
 mod granite;
+mod lfm2;
 mod llama;
 mod memory;
 mod mistral3;
@@ -26,6 +27,7 @@ mod quantization;
 mod qwen2;
 mod qwen3;
 mod qwen_moe;
+mod qwen_next;
 mod rope;
 mod smollm3;
 pub mod spec;
@@ -55,6 +57,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("cohere2", cohere::second),
     ("ernie4_5", dense::ernie),
     ("ernie4_5_moe", moe::ernie),
+    ("exaone", dense::exaone),
     ("exaone4", olmo2::exaone4),
     ("gemma", gemma::spec),
     ("gemma2", gemma2::spec),
@@ -76,10 +79,14 @@ const FAMILIES: &[(&str, Family)] = &[
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("lfm2", lfm2::dense),
+    ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
     ("mimo", dense::mimo),
     ("minicpm", dense::minicpm),
+    ("minimax", moe::minimax),
+    ("minimax_m2", moe::minimax),
     ("ministral3", dense::ministral3),
     ("mistral", llama::spec),
     ("mistral3", mistral3::spec),
@@ -92,9 +99,16 @@ const FAMILIES: &[(&str, Family)] = &[
     ("phi3", phi3::spec),
     ("phimoe", moe::phimoe),
     ("qwen2", qwen2::spec),
+    ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
     ("qwen2_moe", qwen_moe::second),
+    ("qwen2_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
     ("qwen3", qwen3::spec),
+    ("qwen3_5", qwen_next::third_and_a_half),
+    ("qwen3_5_moe", qwen_next::third_and_a_half),
     ("qwen3_moe", qwen_moe::third),
+    ("qwen3_next", qwen_next::next),
+    ("qwen3_vl", |config| wrapper::qwen_vision(config, qwen3::spec)),
+    ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
     ("stablelm", stablelm::spec),

@@ -203,6 +203,30 @@ pub(super) fn ernie(config: &Config) -> Result<Spec> {
     Ok(spec)
 }
 
+/// MiniMax M2: norms over all heads together, sigmoid routing with a correction.
+pub(super) fn minimax(config: &Config) -> Result<Spec> {
+    let sizes = Sizes::read(config)?;
+    let context = blocks::context_length(config, 196_608)?;
+    let dims = config.usize("rotary_dim", 2..=sizes.head_dim)?;
+    let rope = rope::plain(config, dims, false, config.f64("rope_theta", 1.001..=1e15)?)?;
+    blocks::silu(config)?;
+    if config.string("scoring_func")?.is_some_and(|score| score != "sigmoid") {
+        return Err(config.unsupported("scoring_func", "is not supported; sigmoid is"));
+    }
+    let (count, top_k) = local_experts(config)?;
+    let normed = config.bool_or("use_qk_norm", true)?;
+    let spec = blocks::decoder(config, &sizes, context, config.bool_or("tie_word_embeddings", false)?, |i| {
+        let attention = match normed {
+            true => sizes.wide_normed_attention(i, false, &rope),
+            false => sizes.attention(i, sizes.split_qkv(i, false), false, &rope),
+        };
+        let correction = Some(name(i, "mlp.e_score_correction_bias"));
+        let routing = Routing { normalize: Some(1e-20), ..Choice::sigmoid(top_k, correction, None) };
+        sizes.layer(i, attention, sizes.moe(i, "mlp", count, sizes.intermediate, false, routing))
+    })?;
+    Ok(spec.renamed(&[(".mlp.", ".block_sparse_moe.")]))
+}
+
 /// A number, or the least or largest of a list.
 fn bound(config: &Config, key: &str, of: fn(f64, f64) -> f64) -> Result<Option<usize>> {
     if config.get(key).is_some_and(serde_json::Value::is_array) {

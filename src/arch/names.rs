@@ -1,6 +1,6 @@
 //! Tensor names of families that call their parts otherwise than most.
 
-use super::spec::{Ffn, Linear, Mixer, Mlp, Norm, Spec};
+use super::spec::{Conv, Ffn, Linear, Mixer, Mlp, Norm, Spec};
 
 impl Spec {
     /// The same model with other names: each of `renames` replaces its first part by its second where it occurs.
@@ -56,7 +56,25 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
             attention.sinks.iter_mut().for_each(f);
         }
+        Mixer::ShortConv(short) => {
+            f(&mut short.input.name);
+            conv(&mut short.conv, f);
+            f(&mut short.output.name);
+        }
+        Mixer::GatedDelta(delta) => {
+            delta.input.iter_mut().for_each(|linear| f(&mut linear.name));
+            conv(&mut delta.conv, f);
+            f(&mut delta.decay);
+            f(&mut delta.step);
+            norm(&mut delta.norm, f);
+            f(&mut delta.output.name);
+        }
     }
+}
+
+fn conv(conv: &mut Conv, f: &mut dyn FnMut(&mut String)) {
+    f(&mut conv.weight);
+    conv.bias.iter_mut().for_each(f);
 }
 
 fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {

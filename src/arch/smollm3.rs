@@ -10,8 +10,9 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let mut spec = llama::spec(config)?;
     let without = without_rope(config, spec.layers.len())?;
     for (layer, without) in spec.layers.iter_mut().zip(without) {
-        let Mixer::Attention(attention) = &mut layer.mixer;
-        if without {
+        if let Mixer::Attention(attention) = &mut layer.mixer
+            && without
+        {
             attention.rope = None;
         }
     }

@@ -75,6 +75,62 @@ pub struct Layer {
 pub enum Mixer {
     /// Attention.
     Attention(Attention),
+    /// A short convolution (LFM 2).
+    ShortConv(ShortConv),
+    /// A gated delta net (Yang et al. 2024).
+    GatedDelta(GatedDelta),
+}
+
+/// `output(c * convolution(b * x))`, where `input` gives `b`, `c` and `x` side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShortConv {
+    /// `[3 * channels, hidden]`.
+    pub input: Linear,
+    /// Over the channels.
+    pub conv: Conv,
+    /// `[hidden, channels]`.
+    pub output: Linear,
+}
+
+/// A causal convolution along positions, each channel by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conv {
+    /// Name of the weight's tensor, `[channels, width, 1]`; the last column is that of the current position.
+    pub weight: String,
+    /// Name of the bias's tensor, `[channels]`.
+    pub bias: Option<String>,
+    /// Channels.
+    pub channels: usize,
+    /// Positions that count.
+    pub width: usize,
+}
+
+/// A gated delta net. After a convolution and SiLU, each head keeps a memory `S` (value width × key width):
+/// `S ← g S`, `S ← S + β (v - S k) kᵀ`, `y = S q`, with `q` and `k` of unit length (and `q` divided by the root of the
+/// key width), `g = exp(-exp(decay) softplus(a + step))`, `β = sigmoid(b)`. What comes out is normed, and multiplied by
+/// `silu(z)`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GatedDelta {
+    /// Heads of queries and keys; divides `value_heads`.
+    pub key_heads: usize,
+    /// Heads of values.
+    pub value_heads: usize,
+    /// Width of a query or key.
+    pub key_dim: usize,
+    /// Width of a value.
+    pub value_dim: usize,
+    /// Queries, keys, values, `z`, `b`, `a` in this order, in tensors or pieces of them.
+    pub input: Vec<Linear>,
+    /// Over queries, keys and values.
+    pub conv: Conv,
+    /// Name of a tensor, `[value_heads]`.
+    pub decay: String,
+    /// Name of a tensor, `[value_heads]`.
+    pub step: String,
+    /// Norm of each head's output.
+    pub norm: Norm,
+    /// `[hidden, value_heads * value_dim]`.
+    pub output: Linear,
 }
 
 /// A feed-forward block.
@@ -420,24 +476,62 @@ impl Layer {
     pub fn attention(&self) -> Option<&Attention> {
         match &self.mixer {
             Mixer::Attention(attention) => Some(attention),
+            Mixer::ShortConv(_) | Mixer::GatedDelta(_) => None,
         }
     }
 
-    /// Names of vectors beside matrices and norms, with their lengths.
-    pub(crate) fn vectors(&self) -> impl Iterator<Item = (String, usize)> {
-        let mut all = Vec::new();
-        if let Mixer::Attention(Attention { sinks: Some(name), heads, .. }) = &self.mixer {
-            all.push((name.clone(), *heads));
-        }
+    /// Names of the tensors that are neither matrices nor norms.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
+        let mut all: Vec<String> = match &self.mixer {
+            Mixer::Attention(attention) => attention.sinks.iter().cloned().collect(),
+            Mixer::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
+            Mixer::GatedDelta(delta) => {
+                [&delta.decay, &delta.step].into_iter().chain(delta.conv.names()).cloned().collect()
+            }
+        };
         match &self.ffn {
-            Ffn::Dense(mlp) => all.extend(mlp.activation_numbers().into_iter().map(|name| (name, 1))),
+            Ffn::Dense(mlp) => all.extend(mlp.activation_numbers()),
             Ffn::Moe(moe) => {
                 let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
-                all.extend(vectors.into_iter().flatten().map(|name| (name.clone(), moe.experts)));
+                all.extend(vectors.into_iter().flatten().cloned());
             }
         }
-        all.extend(self.output_scale.iter().map(|name| (name.clone(), 1)));
+        all.extend(self.output_scale.clone());
         all.into_iter()
+    }
+}
+
+impl Conv {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        [&self.weight].into_iter().chain(&self.bias)
+    }
+}
+
+impl Mixer {
+    pub(crate) fn linears(&self) -> Vec<&Linear> {
+        match self {
+            Self::Attention(attention) => attention.qkv.iter().chain([&attention.output]).collect(),
+            Self::ShortConv(conv) => vec![&conv.input, &conv.output],
+            Self::GatedDelta(delta) => delta.input.iter().chain([&delta.output]).collect(),
+        }
+    }
+
+    fn norms(&self) -> Vec<&Norm> {
+        match self {
+            Self::Attention(attention) => {
+                let norms = [&attention.query_norm, &attention.key_norm, &attention.value_norm];
+                norms.into_iter().flatten().collect()
+            }
+            Self::ShortConv(_) => Vec::new(),
+            Self::GatedDelta(delta) => vec![&delta.norm],
+        }
+    }
+}
+
+impl GatedDelta {
+    /// Channels of the convolution: queries, keys and values.
+    pub fn channels(&self) -> usize {
+        2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
     }
 }
 
@@ -476,9 +570,8 @@ impl Spec {
     /// Every matrix, the embedding table and the head included.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let layers = self.layers.iter().flat_map(|layer| {
-            let Mixer::Attention(attention) = &layer.mixer;
             let input = layer.per_layer_input.iter().flat_map(|input| [&input.gate, &input.projection]);
-            attention.qkv.iter().chain([&attention.output]).chain(layer.ffn.linears()).chain(input)
+            layer.mixer.linears().into_iter().chain(layer.ffn.linears()).chain(input)
         });
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);
         [&self.embedding].into_iter().chain(&self.positions).chain(inputs).chain(layers).chain(&self.head)
@@ -487,11 +580,9 @@ impl Spec {
     /// Every norm.
     pub(crate) fn norms(&self) -> impl Iterator<Item = &Norm> {
         let layers = self.layers.iter().flat_map(|layer| {
-            let Mixer::Attention(attention) = &layer.mixer;
             let own = [&layer.mixer_norm, &layer.mixer_post_norm, &layer.ffn_norm, &layer.ffn_post_norm];
-            let heads = [&attention.query_norm, &attention.key_norm, &attention.value_norm];
             let input = layer.per_layer_input.iter().map(|input| &input.norm);
-            own.into_iter().chain(heads).flatten().chain(layer.ffn.norms()).chain(input)
+            own.into_iter().flatten().chain(layer.mixer.norms()).chain(layer.ffn.norms()).chain(input)
         });
         layers.chain(self.per_layer_inputs.iter().map(|inputs| &inputs.norm)).chain([&self.final_norm])
     }

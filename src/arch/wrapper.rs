@@ -8,6 +8,14 @@ use super::quantization::quantization;
 use super::spec::Spec;
 use crate::error::Result;
 
+/// The text part of Qwen's models that also see, whose configuration may stand alone.
+pub(super) fn qwen_vision(config: &Config, family: fn(&Config) -> Result<Spec>) -> Result<Spec> {
+    match config.object("text_config")? {
+        Some(_) => text_part(config, Value::Null, None, "language_model.", family),
+        None => Ok(family(config)?.within("language_model.")),
+    }
+}
+
 /// Tensors of the other parts, by what their names contain; mlx-lm drops the same.
 const OTHERS: &[&str] = &[
     "vision_tower.",
@@ -17,6 +25,7 @@ const OTHERS: &[&str] = &[
     "embed_vision.",
     "vision_embedder.",
     "vision_model.",
+    "visual.",
 ];
 
 /// The spec of the text part, whose configuration is `text_config`. A vocabulary is taken from the outer configuration

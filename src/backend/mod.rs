@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, QueryGrowth, Rope, Routing};
+use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
@@ -185,6 +185,47 @@ pub(crate) struct RoutingParams<'a, B: Backend> {
     pub expert_scale: Option<&'a B::Vector>,
 }
 
+/// The weights of a convolution along positions, each channel by itself.
+pub(crate) struct ConvData {
+    /// `channels × width`, the last column that of the current position.
+    pub weight: Vec<f32>,
+    /// One a channel; empty without.
+    pub bias: Vec<f32>,
+    /// Channels.
+    pub channels: usize,
+    /// Positions that count.
+    pub width: usize,
+}
+
+/// What a gated delta net needs beside its input.
+pub(crate) struct DeltaParams<'a, B: Backend> {
+    /// Sizes.
+    pub spec: &'a GatedDelta,
+    /// Over queries, keys and values.
+    pub conv: &'a B::Conv,
+    /// The logarithm of each head's decay.
+    pub decay: &'a B::Vector,
+    /// Added to each head's step.
+    pub step: &'a B::Vector,
+    /// Of each head's output.
+    pub norm: &'a B::Norm,
+}
+
+/// What a recurrent layer keeps of a sequence. It is never changed: a step makes a new one. The default is that of an
+/// empty sequence.
+pub(crate) trait State: Clone + Default {
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+}
+
+/// What outlives a step.
+pub(crate) enum Kept<'a, B: Backend> {
+    /// Keys and values.
+    Cache(&'a B::Cache),
+    /// The state of a recurrent layer.
+    State(&'a B::State),
+}
+
 /// Bytes that a backend holds right now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MemoryUse {
@@ -219,6 +260,10 @@ pub(crate) trait Backend: Sized + 'static {
     type Rope;
     /// Keys and values of one layer and sequence.
     type Cache: Cache;
+    /// What a recurrent layer keeps of a sequence.
+    type State: State;
+    /// A loaded convolution.
+    type Conv;
     /// Token ids picked by the device, possibly not computed yet.
     type Tokens: Clone;
 
@@ -231,6 +276,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// Takes over numbers.
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Self::Vector>;
+
+    /// Takes over a convolution.
+    fn load_conv(&self, conv: ConvData) -> Result<Self::Conv>;
 
     /// Takes over the matrices of experts.
     fn load_experts(&self, experts: &ExpertsData) -> Result<Self::Experts>;
@@ -277,6 +325,26 @@ pub(crate) trait Backend: Sized + 'static {
     /// Some columns.
     fn columns(&self, x: &Self::Tensor, columns: Range<usize>) -> Result<Self::Tensor>;
 
+    /// `c * convolution(b * x)` for rows that hold `b`, `c` and `x` side by side. There is a state for each segment of
+    /// `rows`, replaced by the one after its rows.
+    fn short_conv(
+        &self,
+        bcx: &Self::Tensor,
+        conv: &Self::Conv,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Self::Tensor>;
+
+    /// A gated delta net from its input to what its output projection takes
+    /// ([`GatedDelta`](crate::arch::spec::GatedDelta)), with a state for each segment of `rows`, replaced likewise.
+    fn gated_delta(
+        &self,
+        input: &Self::Tensor,
+        params: &DeltaParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Self::Tensor>;
+
     /// Sends each row through the experts that `logits` (`rows × experts`) choose, and adds up what they give by
     /// weight. A row's result never depends on other rows.
     fn experts(
@@ -316,12 +384,12 @@ pub(crate) trait Backend: Sized + 'static {
     /// The most likely id of each row of logits, the lowest id of equals.
     fn argmax(&self, logits: &Self::Tensor) -> Result<Self::Tokens>;
 
-    /// Starts computing the given results and everything appended to the caches, without waiting for it.
+    /// Starts computing the given results and everything that outlives the step, without waiting for it.
     fn queue<'a>(
         &self,
         tokens: Option<&Self::Tokens>,
         logits: Option<&Self::Tensor>,
-        caches: impl Iterator<Item = &'a Self::Cache>,
+        kept: impl Iterator<Item = Kept<'a, Self>>,
     ) -> Result<()>;
 
     /// Waits for the ids.

@@ -9,7 +9,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ExpertsData, Ids, MemoryUse, RoutingParams, Rows,
+    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept,
+    MemoryUse, RoutingParams, Rows, State,
 };
 use crate::arch::spec::{Activation, Rope};
 use crate::error::Result;
@@ -129,6 +130,8 @@ impl<B: Backend> Backend for Profiled<B> {
     type Norm = B::Norm;
     type Vector = B::Vector;
     type Experts = Weighed<B::Experts>;
+    type State = B::State;
+    type Conv = B::Conv;
     type Rope = B::Rope;
     type Cache = B::Cache;
     type Tokens = B::Tokens;
@@ -144,6 +147,10 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<B::Vector> {
         self.inner.load_vector(numbers)
+    }
+
+    fn load_conv(&self, conv: ConvData) -> Result<B::Conv> {
+        self.inner.load_conv(conv)
     }
 
     fn load_experts(&self, experts: &ExpertsData) -> Result<Self::Experts> {
@@ -199,7 +206,7 @@ impl<B: Backend> Backend for Profiled<B> {
         self.decide(rows);
         let began = Instant::now();
         let result = self.inner.attention(qkv, &params, rows, caches)?;
-        self.inner.queue(None, Some(&result), caches.iter().map(|cache| &**cache))?;
+        self.inner.queue(None, Some(&result), caches.iter().map(|cache| Kept::Cache(&**cache)))?;
         self.inner.wait()?;
         self.record("attention", caches.iter().map(|cache| cache.bytes()).sum(), began);
         Ok(result)
@@ -241,6 +248,25 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("columns", 0, |inner| inner.columns(x, columns))
     }
 
+    fn short_conv(&self, bcx: &B::Tensor, conv: &B::Conv, rows: &Rows, states: &mut [B::State]) -> Result<B::Tensor> {
+        self.decide(rows);
+        self.tensor("short_conv", 0, |inner| inner.short_conv(bcx, conv, rows, states))
+    }
+
+    fn gated_delta(
+        &self,
+        input: &B::Tensor,
+        params: &DeltaParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [B::State],
+    ) -> Result<B::Tensor> {
+        self.decide(rows);
+        let DeltaParams { spec, conv, decay, step, norm } = *params;
+        let bytes = states.iter().map(State::bytes).sum();
+        let params = DeltaParams { spec, conv, decay, step, norm };
+        self.tensor("gated_delta", bytes, |inner| inner.gated_delta(input, &params, rows, states))
+    }
+
     fn experts(
         &self,
         x: &B::Tensor,
@@ -276,9 +302,13 @@ impl<B: Backend> Backend for Profiled<B> {
         &self,
         tokens: Option<&B::Tokens>,
         logits: Option<&B::Tensor>,
-        caches: impl Iterator<Item = &'a B::Cache>,
+        kept: impl Iterator<Item = Kept<'a, Self>>,
     ) -> Result<()> {
-        self.inner.queue(tokens, logits, caches)
+        let inner = kept.map(|kept| match kept {
+            Kept::Cache(cache) => Kept::Cache(cache),
+            Kept::State(state) => Kept::State(state),
+        });
+        self.inner.queue(tokens, logits, inner)
     }
 
     fn read_tokens(&self, tokens: &B::Tokens) -> Result<Vec<u32>> {

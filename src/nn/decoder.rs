@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Sequence;
 use super::ffn;
-use super::layer::{Attention, Ffn, Layer, Mixer, PerLayerInput, PerLayerInputs};
+use super::layer::{Attention, Ffn, GatedDelta, Layer, Mixer, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
-use crate::backend::{AttentionExtras, AttentionParams, Backend, Ids, Rows};
+use crate::backend::{AttentionExtras, AttentionParams, Backend, DeltaParams, Ids, Rows};
 use crate::error::{Error, Result};
 
 /// A loaded decoder-only model.
@@ -132,27 +132,27 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let Mixer::Attention(attention) = &layer.mixer;
+        let (input_matrix, output) = (layer.mixer.input(), layer.mixer.output());
         if spec.parallel {
             let normed = self.norm(x, layer.mixer_norm.as_ref())?;
-            let qkv = backend.linear(&normed, &attention.qkv)?;
-            let mixed = self.attend(attention, spec, &qkv, index, rows, sequences)?;
+            let input = backend.linear(&normed, input_matrix)?;
+            let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
             let input = match &layer.ffn_norm {
                 Some(norm) => backend.norm(x, norm)?,
                 None => normed,
             };
-            let x = backend.linear_add(&mixed, &attention.output, x)?;
+            let x = backend.linear_add(&mixed, output, x)?;
             return match &layer.ffn {
                 Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
                 block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
             };
         }
-        let qkv = match &layer.mixer_norm {
-            Some(norm) => backend.norm_linear(x, norm, &attention.qkv)?,
-            None => backend.linear(x, &attention.qkv)?,
+        let input = match &layer.mixer_norm {
+            Some(norm) => backend.norm_linear(x, norm, input_matrix)?,
+            None => backend.linear(x, input_matrix)?,
         };
-        let mixed = self.attend(attention, spec, &qkv, index, rows, sequences)?;
-        let h = self.project_add(x, &mixed, &attention.output, layer.mixer_post_norm.as_ref(), spec)?;
+        let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
+        let h = self.project_add(x, &mixed, output, layer.mixer_post_norm.as_ref(), spec)?;
         self.run_ffn(layer, spec, h)
     }
 
@@ -178,18 +178,51 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
+    /// What the mixer makes of its first projection, for its last one.
+    fn mix(
+        &self,
+        mixer: &Mixer<B>,
+        layer: &spec::Layer,
+        input: &B::Tensor,
+        index: usize,
+        rows: &Rows,
+        sequences: &mut [&mut Sequence<B>],
+    ) -> Result<B::Tensor> {
+        let backend = &*self.backend;
+        let mut states = Vec::new();
+        if !matches!(mixer, Mixer::Attention(_)) {
+            for sequence in sequences.iter_mut() {
+                states.push(sequence.recurrent(index)?.state().clone());
+            }
+        }
+        let mixed = match (mixer, &layer.mixer) {
+            (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
+                return self.attend(attention, spec, input, index, rows, sequences);
+            }
+            (Mixer::ShortConv(short), _) => backend.short_conv(input, &short.conv, rows, &mut states)?,
+            (Mixer::GatedDelta(delta), spec::Mixer::GatedDelta(spec)) => {
+                let GatedDelta { conv, decay, step, norm, .. } = &**delta;
+                backend.gated_delta(input, &DeltaParams { spec, conv, decay, step, norm }, rows, &mut states)?
+            }
+            _ => return Err(Error::internal("a mixer that its layer does not have")),
+        };
+        for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
+            sequence.recurrent(index)?.advance(state, segment.len);
+        }
+        Ok(mixed)
+    }
+
     /// Attention, gated if the layer has a gate.
     fn attend(
         &self,
         attention: &Attention<B>,
-        layer: &spec::Layer,
+        spec: &spec::Attention,
         qkv: &B::Tensor,
         index: usize,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let spec::Mixer::Attention(spec) = &layer.mixer;
         let params = AttentionParams {
             heads: spec.heads,
             kv_heads: spec.kv_heads,

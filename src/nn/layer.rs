@@ -20,6 +20,45 @@ pub(super) struct Layer<B: Backend> {
 /// What mixes positions.
 pub(super) enum Mixer<B: Backend> {
     Attention(Attention<B>),
+    ShortConv(ShortConv<B>),
+    GatedDelta(Box<GatedDelta<B>>),
+}
+
+/// A short convolution.
+pub(super) struct ShortConv<B: Backend> {
+    pub input: B::Linear,
+    pub conv: B::Conv,
+    pub output: B::Linear,
+}
+
+/// A gated delta net.
+pub(super) struct GatedDelta<B: Backend> {
+    pub input: B::Linear,
+    pub conv: B::Conv,
+    pub decay: B::Vector,
+    pub step: B::Vector,
+    pub norm: B::Norm,
+    pub output: B::Linear,
+}
+
+impl<B: Backend> Mixer<B> {
+    /// The first projection.
+    pub fn input(&self) -> &B::Linear {
+        match self {
+            Self::Attention(attention) => &attention.qkv,
+            Self::ShortConv(conv) => &conv.input,
+            Self::GatedDelta(delta) => &delta.input,
+        }
+    }
+
+    /// The last projection.
+    pub fn output(&self) -> &B::Linear {
+        match self {
+            Self::Attention(attention) => &attention.output,
+            Self::ShortConv(conv) => &conv.output,
+            Self::GatedDelta(delta) => &delta.output,
+        }
+    }
 }
 
 /// Attention.

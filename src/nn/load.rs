@@ -5,9 +5,11 @@ use std::slice::from_ref;
 use std::sync::Arc;
 
 use super::Decoder;
-use super::layer::{Attention, Ffn, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert};
+use super::layer::{
+    Attention, Ffn, GatedDelta, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert, ShortConv,
+};
 use crate::arch::spec::{self, Activation, Spec};
-use crate::backend::{Backend, ExpertsData};
+use crate::backend::{Backend, ConvData, ExpertsData};
 use crate::error::{Error, Result};
 use crate::weights::{self, LinearData, Tensors};
 
@@ -85,9 +87,24 @@ impl<B: Backend> Builder<B> {
             Some(name) => weights::vector(&self.tensors, name, 1)?.iter().product(),
             None => 1.0,
         };
-        let spec::Mixer::Attention(attention) = &layer.mixer;
+        let mixer = match &layer.mixer {
+            spec::Mixer::Attention(attention) => Mixer::Attention(self.attention(attention)?),
+            spec::Mixer::ShortConv(short) => Mixer::ShortConv(ShortConv {
+                input: self.linear(from_ref(&short.input))?,
+                conv: self.conv(&short.conv)?,
+                output: self.linear(from_ref(&short.output))?,
+            }),
+            spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(GatedDelta {
+                input: self.linear(&delta.input)?,
+                conv: self.conv(&delta.conv)?,
+                decay: self.vector(&delta.decay, delta.value_heads)?,
+                step: self.vector(&delta.step, delta.value_heads)?,
+                norm: self.norm(&delta.norm)?,
+                output: self.linear(from_ref(&delta.output))?,
+            })),
+        };
         Ok(Layer {
-            mixer: Mixer::Attention(self.attention(attention)?),
+            mixer,
             mixer_norm: self.optional_norm(&layer.mixer_norm)?,
             mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
             ffn: match &layer.ffn {
@@ -172,9 +189,19 @@ impl<B: Backend> Builder<B> {
         norm.as_ref().map(|norm| self.norm(norm)).transpose()
     }
 
+    fn vector(&self, name: &str, len: usize) -> Result<B::Vector> {
+        self.backend.load_vector(weights::vector(&self.tensors, name, len)?)
+    }
+
     fn optional_vector(&self, name: &Option<String>, len: usize) -> Result<Option<B::Vector>> {
-        let load = |name: &String| self.backend.load_vector(weights::vector(&self.tensors, name, len)?);
-        name.as_ref().map(load).transpose()
+        name.as_ref().map(|name| self.vector(name, len)).transpose()
+    }
+
+    fn conv(&self, conv: &spec::Conv) -> Result<B::Conv> {
+        let spec::Conv { channels, width, .. } = *conv;
+        let weight = weights::numbers(&self.tensors, &conv.weight, &[channels, width, 1])?;
+        let bias = conv.bias.as_ref().map(|name| weights::vector(&self.tensors, name, channels)).transpose()?;
+        self.backend.load_conv(ConvData { weight, bias: bias.unwrap_or_default(), channels, width })
     }
 
     /// Most models have one rope for all layers; it is prepared once.

@@ -4,6 +4,7 @@ mod decoder;
 mod ffn;
 mod layer;
 mod load;
+mod recurrent;
 mod sequence;
 
 pub(crate) use decoder::Decoder;

@@ -1,43 +1,90 @@
-//! The state of one sequence: a cache for each layer that keeps something.
+//! The state of one sequence: what each layer keeps.
 
 use std::rc::Rc;
 
+use super::recurrent::Recurrent;
 use crate::arch::spec::{Layer, Mixer, Spec};
-use crate::backend::{Backend, Cache, CacheLayout};
+use crate::backend::{Backend, Cache, CacheLayout, Kept};
 use crate::error::{Error, Result};
 
-/// Keys and values of all layers for the positions processed so far.
+/// What all layers keep of the positions processed so far.
 pub(crate) struct Sequence<B: Backend> {
-    caches: Vec<B::Cache>,
-    /// For each layer the index of its cache.
+    slots: Vec<Slot<B>>,
+    /// For each layer the index of its slot.
     of_layers: Rc<[Option<usize>]>,
     len: usize,
 }
 
+/// What one layer keeps.
+enum Slot<B: Backend> {
+    Cache(B::Cache),
+    Recurrent(Recurrent<B::State>),
+}
+
+impl<B: Backend> Slot<B> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Cache(cache) => cache.len(),
+            Self::Recurrent(recurrent) => recurrent.len(),
+        }
+    }
+
+    fn can_truncate(&self, len: usize) -> bool {
+        match self {
+            Self::Cache(cache) => cache.can_truncate(len),
+            Self::Recurrent(recurrent) => recurrent.can_truncate(len),
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Cache(cache) => cache.truncate(len),
+            Self::Recurrent(recurrent) => recurrent.truncate(len),
+        }
+    }
+}
+
 impl<B: Backend> Sequence<B> {
     pub(super) fn new(backend: &B, spec: &Spec) -> Self {
-        let mut caches = Vec::with_capacity(spec.layers.len());
-        let mut of_layer = |layer| {
-            caches.push(backend.new_cache(cache_layout(layer)?));
-            Some(caches.len() - 1)
+        let mut slots = Vec::with_capacity(spec.layers.len());
+        let mut of_layer = |layer: &Layer| {
+            slots.push(match (&layer.mixer, cache_layout(layer)) {
+                (_, Some(layout)) => Slot::Cache(backend.new_cache(layout)),
+                (Mixer::Attention(_), None) => return None,
+                (Mixer::ShortConv(_) | Mixer::GatedDelta(_), None) => Slot::Recurrent(Recurrent::new()),
+            });
+            Some(slots.len() - 1)
         };
         let of_layers = spec.layers.iter().map(&mut of_layer).collect();
-        Self { caches, of_layers, len: 0 }
+        Self { slots, of_layers, len: 0 }
     }
 
     /// The cache of a layer that has one.
     pub(super) fn cache(&self, layer: usize) -> Result<&B::Cache> {
-        self.index(layer).map(|index| &self.caches[index])
+        match self.index(layer).and_then(|index| self.slots.get(index)) {
+            Some(Slot::Cache(cache)) => Ok(cache),
+            _ => Err(without(layer, "a cache")),
+        }
     }
 
     /// The cache of a layer that has one.
     pub(super) fn cache_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
-        self.index(layer).map(|index| &mut self.caches[index])
+        match self.index(layer).and_then(|index| self.slots.get_mut(index)) {
+            Some(Slot::Cache(cache)) => Ok(cache),
+            _ => Err(without(layer, "a cache")),
+        }
     }
 
-    fn index(&self, layer: usize) -> Result<usize> {
-        let index = self.of_layers.get(layer).copied().flatten();
-        index.ok_or_else(|| Error::internal(format!("layer {layer} has no cache")))
+    /// The states of a layer that has some.
+    pub(super) fn recurrent(&mut self, layer: usize) -> Result<&mut Recurrent<B::State>> {
+        match self.index(layer).and_then(|index| self.slots.get_mut(index)) {
+            Some(Slot::Recurrent(recurrent)) => Ok(recurrent),
+            _ => Err(without(layer, "a state")),
+        }
+    }
+
+    fn index(&self, layer: usize) -> Option<usize> {
+        self.of_layers.get(layer).copied().flatten()
     }
 
     /// Positions held.
@@ -47,7 +94,7 @@ impl<B: Backend> Sequence<B> {
 
     /// Whether the state after the first `len` positions can be had by [`truncate`](Self::truncate).
     pub fn can_truncate(&self, len: usize) -> bool {
-        len <= self.len && self.caches.iter().all(|cache| cache.can_truncate(len))
+        len <= self.len && self.slots.iter().all(|slot| slot.can_truncate(len))
     }
 
     /// Forgets all positions from `len` on. Callers check [`can_truncate`](Self::can_truncate) first.
@@ -56,40 +103,54 @@ impl<B: Backend> Sequence<B> {
         self.roll_back();
     }
 
-    /// Counts what all caches have taken in.
+    /// Counts what all layers have taken in.
     pub(super) fn commit(&mut self, appended: usize) {
         self.len += appended;
     }
 
-    /// Takes back what some caches have taken in since the last commit.
+    /// Takes back what some layers have taken in since the last commit.
     pub(super) fn roll_back(&mut self) {
-        for cache in &mut self.caches {
-            if cache.len() > self.len {
-                cache.truncate(self.len);
+        for slot in &mut self.slots {
+            if slot.len() > self.len {
+                slot.truncate(self.len);
             }
         }
     }
 
     /// A second sequence with the same state, sharing memory until one of them goes on.
     pub fn fork(&self) -> Self {
-        let caches = self.caches.iter().map(Cache::fork).collect();
-        Self { caches, of_layers: Rc::clone(&self.of_layers), len: self.len }
+        let fork = |slot: &Slot<B>| match slot {
+            Slot::Cache(cache) => Slot::Cache(cache.fork()),
+            Slot::Recurrent(recurrent) => Slot::Recurrent(recurrent.clone()),
+        };
+        Self { slots: self.slots.iter().map(fork).collect(), of_layers: Rc::clone(&self.of_layers), len: self.len }
     }
 
     /// Bytes held, shared ones included.
     pub fn bytes(&self) -> usize {
-        self.caches.iter().map(Cache::bytes).sum()
+        let bytes = |slot: &Slot<B>| match slot {
+            Slot::Cache(cache) => cache.bytes(),
+            Slot::Recurrent(recurrent) => recurrent.bytes(),
+        };
+        self.slots.iter().map(bytes).sum()
     }
 
-    /// The caches, first layer to last.
-    pub fn caches(&self) -> impl Iterator<Item = &B::Cache> {
-        self.caches.iter()
+    /// All that outlives a step.
+    pub fn caches(&self) -> impl Iterator<Item = Kept<'_, B>> {
+        self.slots.iter().map(|slot| match slot {
+            Slot::Cache(cache) => Kept::Cache(cache),
+            Slot::Recurrent(recurrent) => Kept::State(recurrent.state()),
+        })
     }
+}
+
+fn without(layer: usize, what: &str) -> Error {
+    Error::internal(format!("layer {layer} has not {what}"))
 }
 
 /// What a layer's cache holds, if it has one of its own.
 pub(crate) fn cache_layout(layer: &Layer) -> Option<CacheLayout> {
-    let Mixer::Attention(attention) = &layer.mixer;
+    let attention = layer.attention()?;
     let own = attention.shares_kv_of.is_none();
     own.then_some(CacheLayout { kv_heads: attention.kv_heads, head_dim: attention.head_dim, window: attention.window })
 }

@@ -68,6 +68,11 @@ pub(crate) fn vector(tensors: &Tensors, name: &str, len: usize) -> Result<Vec<f3
     Ok(floats(tensors, name, if scalar { &[] } else { std::slice::from_ref(&len) })?.to_f32())
 }
 
+/// The numbers of a tensor that is neither a matrix nor a norm.
+pub(crate) fn numbers(tensors: &Tensors, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    Ok(floats(tensors, name, shape)?.to_f32())
+}
+
 fn quantized(tensors: &Tensors, spec: &Linear, shape: &Shape, quantization: Option<&Quantization>) -> Result<Matrix> {
     let (codes, scales, biases) =
         (format!("{}.weight", spec.name), format!("{}.scales", spec.name), format!("{}.biases", spec.name));

@@ -19,7 +19,7 @@ mod tests;
 mod unique;
 
 pub(crate) use files::{Access, ModelFiles};
-pub(crate) use linear::{linear, norm, vector};
+pub(crate) use linear::{linear, norm, numbers, vector};
 pub(crate) use names::{check_names, is_missing_head, needed_bytes};
 pub(crate) use tensors::Tensors;
 

@@ -56,7 +56,7 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
         names.extend(norm.weights.iter().chain(&norm.bias).cloned());
     }
     for layer in &spec.layers {
-        names.extend(layer.vectors().map(|(name, _)| name));
+        names.extend(layer.vectors());
     }
     names
 }

@@ -34,7 +34,7 @@ def unvaried():
         sizes = {
             "model_type", "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size",
             "num_key_value_heads", "rms_norm_eps", "rope_theta", "n_embd", "n_head", "n_layer", "n_positions",
-            "layer_norm_epsilon",
+            "layer_norm_epsilon", "norm_eps", "block_dim",
         }  # fmt: skip
         for name, parameter in inspect.signature(args_class).parameters.items():
             values = {json.dumps(c.get(name, parameter.default), default=str) for c in configs}

@@ -54,6 +54,12 @@ MINISTRAL = {
     },
 }  # fmt: skip
 
+LFM = {"num_hidden_layers": 3, "norm_eps": 0.01, "conv_bias": False, "conv_L_cache": 3}
+DELTA = {
+    "num_hidden_layers": 3, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
+    "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "head_dim": 32, "full_attention_interval": 2,
+}  # fmt: skip
+
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = {
     "llama": ("GQA, rope scaling, sliding layers", [], {
@@ -364,6 +370,86 @@ FAMILIES = {
             "layer_norm_eps": 0.02, "rotary_emb_base": 500, "rotary_pct": 1.0, "use_parallel_residual": False,
             "num_key_value_heads": None,
         },
+    }),
+    "lfm2": ("short convolutions, norms on heads", ["max_position_embeddings"], {
+        "plain": LFM | {
+            "full_attn_idxs": [1], "block_dim": 64, "block_multiple_of": 32, "block_ffn_dim_multiplier": 1.0,
+            "block_auto_adjust_ff_dim": False, "block_ff_dim": 128, "num_key_value_heads": None,
+        },
+        "adjusted": LFM | {
+            "layer_types": ["conv", "full_attention", "conv"], "block_dim": 64, "block_multiple_of": 64,
+            "block_ffn_dim_multiplier": 1.3, "block_auto_adjust_ff_dim": True, "conv_bias": True, "conv_L_cache": 4,
+            "rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}, "intermediate_size": 192,
+        },
+    }),
+    "lfm2_moe": ("short convolutions, experts", ["max_position_embeddings"], {
+        "plain": LFM | MOE | {
+            "norm_topk_prob": True, "use_expert_bias": True, "num_dense_layers": 1, "full_attn_idxs": [1],
+            "routed_scaling_factor": 1.5,
+        },
+        "biases": LFM | MOE | {
+            "norm_topk_prob": False, "use_expert_bias": False, "num_dense_layers": 0, "conv_bias": True,
+            "layer_types": ["conv", "full_attention", "conv"], "conv_L_cache": 4,
+            "rope_parameters": {"rope_theta": 500.0},
+        },
+    }),
+    "qwen3_next": ("gated delta nets, gated attention, experts, a gated shared expert", ["max_position_embeddings"], {
+        "plain": DELTA | MOE | {
+            "decoder_sparse_step": 1, "shared_expert_intermediate_size": 64, "mlp_only_layers": [],
+            "partial_rotary_factor": 0.5, "norm_topk_prob": True,
+        },
+        "mixed": DELTA | MOE | {
+            "decoder_sparse_step": 2, "shared_expert_intermediate_size": 96, "mlp_only_layers": [1],
+            "partial_rotary_factor": 1.0, "tie_word_embeddings": True, "attention_bias": True,
+            "full_attention_interval": 3, "linear_num_key_heads": 4, "rope_scaling": LINEAR, "num_hidden_layers": 4,
+            "linear_conv_kernel_dim": 3,
+        },
+    }),
+    "qwen3_5": ("gated delta nets, gated attention", ["model_type"], {
+        "plain": {"text_config": BASE | DELTA | {"model_type": "qwen3_5_text"}},
+        "parameters": {"text_config": BASE | DELTA | {
+            "tie_word_embeddings": True, "attention_bias": True, "linear_num_key_heads": 4,
+            "full_attention_interval": 3,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1],
+            },
+        }},
+        "alone": DELTA,
+    }),
+    "qwen3_5_moe": ("gated delta nets, gated attention, experts, a gated shared expert", ["model_type"], {
+        "plain": {"text_config": BASE | DELTA | MOE | {"shared_expert_intermediate_size": 64}},
+        "weights": {"text_config": BASE | DELTA | MOE | {
+            "shared_expert_intermediate_size": 96, "norm_topk_prob": False, "tie_word_embeddings": True,
+        }},
+    }),
+    "minimax": ("experts, norms over all heads", [
+        "max_position_embeddings", "shared_intermediate_size", "scoring_func",
+    ], {
+        "plain": LOCAL | {"shared_intermediate_size": 0, "rotary_dim": 16},
+        "partial": LOCAL | {
+            "shared_intermediate_size": 0, "rotary_dim": 8, "head_dim": 32, "use_qk_norm": False,
+            "tie_word_embeddings": True,
+        },
+    }),
+    "exaone": ("llama with other names", ["max_position_embeddings"], {
+        "plain": {"num_layers": 2, "layer_norm_epsilon": 0.01},
+        "biases": {
+            "num_layers": 2, "layer_norm_epsilon": 0.02, "attention_bias": True, "mlp_bias": True, "head_dim": 16,
+            "tie_word_embeddings": False, "rope_traditional": True, "rope_scaling": LLAMA3,
+        },
+    }),
+    "qwen2_vl": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "qwen2"}}}),
+    "qwen3_vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | {
+            "model_type": "qwen3", "head_dim": 16, "tie_word_embeddings": True,
+            "rope_scaling": {"rope_type": "mrope", "type": "mrope", "mrope_section": [2, 3, 3]},
+        }},
+    }),
+    "qwen3_vl_moe": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | MOE | {
+            "model_type": "qwen3_moe", "head_dim": 16, "decoder_sparse_step": 1, "mlp_only_layers": [],
+            "tie_word_embeddings": False, "norm_topk_prob": True,
+        }},
     }),
 }  # fmt: skip
 

@@ -15,11 +15,15 @@ use self::experts::Experts;
 use self::head::Format;
 use self::linear::Linear;
 use self::norm::Norm;
+use self::recurrent::{Conv, State};
 use self::rope::Rope;
 use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
-use super::{AttentionParams, Backend, CacheLayout, ExpertsData, Ids, MemoryUse, Precision, RoutingParams, Rows};
+use super::{
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept, MemoryUse, Precision,
+    RoutingParams, Rows,
+};
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
@@ -42,6 +46,7 @@ mod memory;
 mod norm;
 mod pool;
 mod prepare;
+mod recurrent;
 mod rope;
 mod routing;
 mod simd;
@@ -104,6 +109,8 @@ impl Backend for Cpu {
     type Norm = Norm;
     type Vector = Vec<f32>;
     type Experts = Experts;
+    type State = State;
+    type Conv = Conv;
     type Rope = Rope;
     type Cache = KvCache;
     type Tokens = Rc<[u32]>;
@@ -118,6 +125,10 @@ impl Backend for Cpu {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
         Ok(numbers)
+    }
+
+    fn load_conv(&self, conv: ConvData) -> Result<Conv> {
+        Conv::load(&conv)
     }
 
     fn load_experts(&self, experts: &ExpertsData) -> Result<Experts> {
@@ -187,6 +198,20 @@ impl Backend for Cpu {
         activation::columns(self, x, columns)
     }
 
+    fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        recurrent::short_conv(self, bcx, conv, rows, states)
+    }
+
+    fn gated_delta(
+        &self,
+        input: &Tensor,
+        params: &DeltaParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        recurrent::gated_delta(self, input, params, rows, states)
+    }
+
     fn experts(
         &self,
         x: &Tensor,
@@ -229,7 +254,12 @@ impl Backend for Cpu {
         Ok(elementwise::argmax(self, logits)?.into())
     }
 
-    fn queue<'a>(&self, _: Option<&Rc<[u32]>>, _: Option<&Tensor>, _: impl Iterator<Item = &'a KvCache>) -> Result<()> {
+    fn queue<'a>(
+        &self,
+        _: Option<&Rc<[u32]>>,
+        _: Option<&Tensor>,
+        _: impl Iterator<Item = Kept<'a, Self>>,
+    ) -> Result<()> {
         // Everything is computed at once.
         Ok(())
     }

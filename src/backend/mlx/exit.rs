@@ -22,7 +22,7 @@ pub(crate) fn before_exit(hook: fn()) -> Result<()> {
         return Ok(());
     }
     // What MLX makes on first use has to exist by now: handlers run in the reverse order of their registration.
-    Array::from_slice(&[0.0f32], &[1]).add(&Array::from_slice(&[1.0f32], &[1]))?.eval()?;
+    Array::from_slice(&[0.0f32], &[1]).add(Array::from_slice(&[1.0f32], &[1]))?.eval()?;
     if HOOK.set(hook).is_ok() {
         // SAFETY: the handler takes nothing and never unwinds.
         if unsafe { libc::atexit(run_hook) } != 0 {

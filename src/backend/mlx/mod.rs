@@ -9,7 +9,10 @@ use std::rc::Rc;
 
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
-use super::{AttentionParams, Backend, CacheLayout, ExpertsData, Ids, MemoryUse, Precision, RoutingParams, Rows};
+use super::{
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept, MemoryUse, Precision,
+    RoutingParams, Rows,
+};
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
 use crate::weights::{LinearData, NormData};
@@ -27,6 +30,7 @@ mod linear;
 mod norm;
 #[allow(unsafe_code)]
 mod raw;
+mod recurrent;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -39,6 +43,7 @@ use error::Fault;
 use experts::Experts;
 use linear::{Linear, cast};
 use norm::Norm;
+use recurrent::{Conv, State};
 
 /// MLX on one of its devices, for one model.
 pub(crate) struct Mlx {
@@ -96,6 +101,8 @@ impl Backend for Mlx {
     type Norm = Norm;
     type Vector = Array;
     type Experts = Experts;
+    type State = State;
+    type Conv = Conv;
     type Rope = Rope;
     type Cache = KvCache;
     type Tokens = Tokens;
@@ -112,6 +119,10 @@ impl Backend for Mlx {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Array> {
         self.run(|| Ok(Array::from_slice(&numbers, &[raw::dim(numbers.len())?])))
+    }
+
+    fn load_conv(&self, conv: ConvData) -> Result<Conv> {
+        self.run(|| Conv::load(&conv))
     }
 
     fn load_experts(&self, experts: &ExpertsData) -> Result<Experts> {
@@ -177,6 +188,20 @@ impl Backend for Mlx {
         self.run(|| Ok(raw::slice_axis(&x.0, 1, columns)?.into()))
     }
 
+    fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        self.run(|| Ok(recurrent::short_conv(&bcx.0, conv, rows, states)?.into()))
+    }
+
+    fn gated_delta(
+        &self,
+        input: &Tensor,
+        params: &DeltaParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        self.run(|| Ok(recurrent::gated_delta(&input.0, params, rows, states)?.into()))
+    }
+
     fn experts(
         &self,
         x: &Tensor,
@@ -235,12 +260,15 @@ impl Backend for Mlx {
         &self,
         tokens: Option<&Tokens>,
         logits: Option<&Tensor>,
-        caches: impl Iterator<Item = &'a KvCache>,
+        kept: impl Iterator<Item = Kept<'a, Self>>,
     ) -> Result<()> {
         let mut arrays: Vec<&Array> = tokens.map(|t| &*t.0).into_iter().chain(logits.map(|t| &*t.0)).collect();
         // What outlives the step must be computed with it, else its graph would grow from step to step.
-        for cache in caches {
-            arrays.extend(cache.arrays());
+        for kept in kept {
+            match kept {
+                Kept::Cache(cache) => arrays.extend(cache.arrays()),
+                Kept::State(state) => arrays.extend(state.arrays()),
+            }
         }
         self.run(|| Ok(transforms::async_eval(arrays)?))
     }

@@ -1,6 +1,6 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
-use crate::arch::spec::{Activation, Attention, Ffn, Layer, Mixer, Moe, Norm, Spec};
+use crate::arch::spec::{Activation, Attention, Ffn, GatedDelta, Layer, Mixer, Moe, Norm, Spec};
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
 type Change = fn(&mut Spec) -> Option<()>;
@@ -99,6 +99,30 @@ const CHANGES: &[(&str, Change)] = &[
         }
         _ => None,
     }),
+    ("norm of the delta net", |spec| epsilon(&mut delta(spec)?.norm)),
+    ("decay and step exchanged", |spec| {
+        let delta = delta(spec)?;
+        std::mem::swap(&mut delta.decay, &mut delta.step);
+        Some(())
+    }),
+    ("bias of the convolution dropped", |spec| {
+        let short = spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+            Mixer::ShortConv(short) => Some(short),
+            _ => None,
+        })?;
+        drop_it(&mut short.conv.bias)
+    }),
+    ("gate of attention dropped", |spec| {
+        let attention = find(spec, |attention| attention.gated)?;
+        attention.gated = false;
+        let rows = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+        let mut kept = 0;
+        attention.qkv.retain(|part| {
+            kept += part.outputs;
+            kept <= rows
+        });
+        Some(())
+    }),
     ("residual scale", |spec| {
         let layer = first(spec)?;
         (!layer.parallel).then(|| layer.residual_scale *= 1.1)
@@ -136,8 +160,9 @@ const CHANGES: &[(&str, Change)] = &[
         Some(())
     }),
     ("scale of experts", |spec| {
-        moe(spec)?.routing.scale *= 1.2;
-        Some(())
+        let moe = moe(spec)?;
+        // A norm behind the experts takes it back.
+        moe.post_norm.is_none().then(|| moe.routing.scale *= 1.2)
     }),
     ("correction of experts dropped", |spec| drop_it(&mut moe(spec)?.routing.correction)),
     ("groups of experts dropped", |spec| {
@@ -171,8 +196,15 @@ fn sliding(spec: &mut Spec) -> Option<&mut Attention> {
 
 fn find(spec: &mut Spec, fits: impl Fn(&Attention) -> bool) -> Option<&mut Attention> {
     spec.layers.iter_mut().find_map(|layer| {
-        let Mixer::Attention(attention) = &mut layer.mixer;
+        let Mixer::Attention(attention) = &mut layer.mixer else { return None };
         fits(attention).then_some(attention)
+    })
+}
+
+fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+        Mixer::GatedDelta(delta) => Some(delta),
+        _ => None,
     })
 }
 

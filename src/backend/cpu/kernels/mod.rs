@@ -3,6 +3,7 @@
 mod activate;
 mod byte_span;
 mod bytes;
+mod delta;
 mod dequantize;
 mod dots;
 mod layer_norm;
@@ -15,6 +16,7 @@ mod stored;
 pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
 pub(super) use byte_span::ByteSpan;
 pub(super) use bytes::{Append, ByteQuery, QuantizeQueries};
+pub(super) use delta::DeltaHead;
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
 pub(super) use layer_norm::NormPieces;

@@ -5,7 +5,7 @@ use super::support::{Random, as_dtype, assert_close, backend, on_worker, tensor,
 use crate::arch::spec::Rope;
 use crate::backend::mlx::Mlx;
 use crate::backend::mlx::cache::KvCache;
-use crate::backend::{Backend, Precision, Rows};
+use crate::backend::{Backend, Kept, Precision, Rows};
 use crate::weights::Dtype;
 
 /// Appends `rows` of each sequence (`(first, len)` of its positions) in one batch, and compares their outputs.
@@ -17,7 +17,7 @@ fn step(mlx: &Mlx, test: &TestAttention, sequences: &[&[Vec<f32>]], ranges: &[(u
     let mut caches: Vec<&mut KvCache> = caches.iter_mut().collect();
     let loaded = test.load(mlx);
     let found = mlx.attention(&tensor(rows.len(), &input), &loaded.params(test), &rows, &mut caches).unwrap();
-    mlx.queue(None, Some(&found), caches.iter().map(|cache| &**cache)).unwrap();
+    mlx.queue(None, Some(&found), caches.iter().map(|cache| Kept::Cache(&**cache))).unwrap();
     let expected: Vec<f32> = sequences
         .iter()
         .zip(ranges)

@@ -4,7 +4,7 @@ use mlx_rs::Array;
 
 use super::support::{Random, backend, on_worker};
 use crate::backend::mlx::cache::{KvCache, expected_bytes};
-use crate::backend::{Backend, Cache, CacheLayout, Precision};
+use crate::backend::{Backend, Cache, CacheLayout, Kept, Precision};
 
 const WIDTH: usize = 4;
 
@@ -122,7 +122,7 @@ fn steps_write_in_place_and_leave_no_graph_behind() {
             let new = keys(position..position + 1);
             cache.append(&new, &new, 1).unwrap();
             drop(new);
-            mlx.queue(None, None, std::iter::once(&cache)).unwrap();
+            mlx.queue(None, None, std::iter::once(Kept::Cache(&cache))).unwrap();
             mlx.wait().unwrap();
             let now = mlx.memory();
             assert_eq!(*active.get_or_insert(now.active), now.active, "position {position}");

@@ -1,5 +1,8 @@
 //! Pure Rust on the processor: f32 activations, weights in their stored form.
 //!
+//! In default precision, activations are rounded to i8 with a scale for each block before they are multiplied with
+//! quantized weights (`kernels::codes`). In exact precision all is f32.
+//!
 //! A row's result depends on nothing but the row: not on its neighbours in the batch, on how a prompt is cut into
 //! slices, on the number of threads, or on the processor's instructions. Every sum is taken in an order that its
 //! length alone decides (`kernels`), and products are fused with sums everywhere (`simd`).
@@ -33,6 +36,8 @@ pub(crate) use self::pool::Pool;
 mod activation;
 mod attention;
 mod bandwidth;
+#[cfg(feature = "benchmarks")]
+pub mod benchmarks;
 mod buffer;
 mod cache;
 mod disjoint;

@@ -20,6 +20,10 @@ mod weights;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+#[cfg(feature = "benchmarks")]
+#[doc(hidden)]
+pub use backend::cpu::benchmarks;
+
 pub use backend::Precision;
 pub use engine::{
     Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,

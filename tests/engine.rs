@@ -113,7 +113,7 @@ fn trimming_frees_kept_states() {
     let loaded = Loaded::new(&Fixture::new("llama"));
     run(&loaded.session(), ids(&some_ids(200, 1), 5)).unwrap();
     let freed = loaded.model.engine().trim().unwrap();
-    assert!(freed > 50_000, "{freed} bytes");
+    assert!(freed > 30_000, "{freed} bytes");
     let again = run(&loaded.session(), ids(&some_ids(200, 1), 5)).unwrap();
     assert_eq!(again.done().usage.cached_tokens, 0);
 }

@@ -4,6 +4,7 @@ mod bench;
 mod c_tests;
 mod header;
 mod mlx;
+mod neon;
 mod parity;
 mod sh;
 mod test;
@@ -14,13 +15,14 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   bench [--quick]   PocketMLX and its peers on the same weights, side by side; writes benches/report
-  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX and the C programs
+  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX, NEON and the C programs
   c-test [OPTION...] [PROGRAM...]
                     run the programs of tests/c against the library, under sanitizers and valgrind, too;
                     --exports-only looks at the exported symbols alone
   header [--check]  write include/pocketmlx.h; with --check, fail when it is not what src/ffi says
   mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
                     with --lib, link the libmlx.so in DIR instead of the one it fetches
+  neon-test         run the CPU backend's tests as an ARM program in an emulator, with and without dotprod and i8mm
   parity [MODEL_TYPE...] [--seed N] [--device cpu|mlx-cpu] [--all]
                     compare random checkpoints of every family with mlx-lm: on all devices that are built, in f32
                     and 4 bits, from the day's date, unless told otherwise; --all takes every format and writes
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "c-test" => c_tests::run(rest),
         "header" => header::run(rest),
         "mlx" => mlx::run(rest),
+        "neon-test" => neon::run(rest),
         "parity" => parity::run(rest),
         "test" => test::run(rest),
         "help" | "-h" | "--help" => {

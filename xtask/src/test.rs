@@ -46,9 +46,14 @@ pub fn run(args: &[String]) -> Result<()> {
     ];
     if quick {
         steps.push(skip("C programs", "--quick"));
+        steps.push(skip("NEON", "--quick"));
         steps.push(skip("MLX", "--quick"));
     } else {
         steps.push(cargo("C programs", &["xtask", "c-test"]));
+        steps.push(match crate::neon::check() {
+            Ok(()) => cargo("NEON", &["xtask", "neon-test"]),
+            Err(missing) => skip("NEON", &missing.to_string()),
+        });
         steps.extend(mlx_steps());
     }
     summarize(&steps)

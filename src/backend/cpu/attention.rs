@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 const SPAN: usize = 8;
 
 /// Queries that share the reading of a block.
-const QUERIES: usize = 32;
+const QUERIES: usize = 48;
 
 /// Products below which attention isn't worth waking threads for.
 const SERIAL_PRODUCTS: usize = 64 << 10;

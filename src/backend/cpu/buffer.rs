@@ -64,8 +64,10 @@ impl<T: Copy + sealed::Plain> Plain for T {}
 mod sealed {
     pub trait Plain {}
     impl Plain for u8 {}
+    impl Plain for i8 {}
     impl Plain for i16 {}
     impl Plain for i32 {}
+    impl<T: Plain, const N: usize> Plain for [T; N] {}
 }
 
 /// The same memory as integers.

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::buffer::Lines;
 use super::head::{BLOCK, Format};
-use super::memory::{Charge, PROCESS};
+use super::slab::{SlabBlock, Slabs};
 use crate::backend::{Cache, CacheLayout};
 use crate::error::{Error, Result};
 
@@ -16,40 +15,18 @@ const SLACK: usize = 64;
 pub(crate) struct KvCache {
     layout: CacheLayout,
     format: Format,
-    /// Blocks held, the oldest first.
-    blocks: VecDeque<Rc<Block>>,
+    slabs: Rc<Slabs>,
+    /// Blocks held, the oldest first: 64 positions, head by head.
+    blocks: VecDeque<Rc<SlabBlock>>,
     /// Blocks dropped before them.
     dropped: usize,
     len: usize,
 }
 
-/// 64 positions, head by head: see [`Format`].
-struct Block {
-    numbers: Lines,
-    _charge: Charge,
-}
-
-impl Block {
-    fn new(layout: &CacheLayout, format: Format) -> Result<Self> {
-        let head = format.head_numbers(layout.head_dim);
-        let count = head.and_then(|head| head.checked_mul(layout.kv_heads)).unwrap_or(usize::MAX / size_of::<f32>());
-        let numbers = Lines::zeroed(count, "64 more positions of the KV cache")?;
-        let charge = PROCESS.charge(numbers.bytes());
-        Ok(Self { numbers, _charge: charge })
-    }
-
-    fn copy(&self) -> Result<Self> {
-        let mut numbers = Lines::zeroed(self.numbers.len(), "a copy of 64 positions of the KV cache")?;
-        numbers.copy_from_slice(&self.numbers);
-        let charge = PROCESS.charge(numbers.bytes());
-        Ok(Self { numbers, _charge: charge })
-    }
-}
-
 impl KvCache {
     /// Holds nothing yet.
-    pub(super) fn new(layout: CacheLayout, format: Format) -> Self {
-        Self { layout, format, blocks: VecDeque::new(), dropped: 0, len: 0 }
+    pub(super) fn new(layout: CacheLayout, format: Format, slabs: Rc<Slabs>) -> Self {
+        Self { layout, format, slabs, blocks: VecDeque::new(), dropped: 0, len: 0 }
     }
 
     /// What it holds.
@@ -72,11 +49,17 @@ impl KvCache {
         let first = (self.len / BLOCK).checked_sub(self.dropped).ok_or_else(|| {
             Error::internal(format!("a cache was cut to {} positions, which were dropped before", self.len))
         })?;
+        let head = self.format.head_numbers(self.layout.head_dim);
+        let numbers = head.and_then(|head| head.checked_mul(self.layout.kv_heads)).unwrap_or(usize::MAX);
         for index in first..end.div_ceil(BLOCK).saturating_sub(self.dropped) {
             match self.blocks.get_mut(index) {
                 Some(block) if Rc::strong_count(block) == 1 => {}
-                Some(block) => *block = Rc::new(block.copy()?),
-                None => self.blocks.push_back(Rc::new(Block::new(&self.layout, self.format)?)),
+                Some(block) => {
+                    let mut copy = self.slabs.allocate(block.len())?;
+                    copy.copy_from_slice(block);
+                    *block = Rc::new(copy);
+                }
+                None => self.blocks.push_back(Rc::new(self.slabs.allocate(numbers)?)),
             }
         }
         Ok(())
@@ -89,7 +72,7 @@ impl KvCache {
         let blocks = self.blocks.iter_mut().enumerate().map(move |(index, block)| (index + dropped, block));
         blocks
             .filter(move |(index, _)| range.contains(index))
-            .filter_map(|(index, block)| Some((index * BLOCK, &mut *Rc::get_mut(block)?.numbers)))
+            .filter_map(|(index, block)| Some((index * BLOCK, &mut **Rc::get_mut(block)?)))
     }
 
     /// Counts `count` positions that have been written.
@@ -99,7 +82,7 @@ impl KvCache {
 
     /// The blocks held and the number of blocks dropped before.
     pub(super) fn blocks(&self) -> (usize, impl Iterator<Item = &[f32]>) {
-        (self.dropped, self.blocks.iter().map(|block| &*block.numbers))
+        (self.dropped, self.blocks.iter().map(|block| &***block))
     }
 
     /// The first position that `position` sees.
@@ -128,11 +111,12 @@ impl Cache for KvCache {
     }
 
     fn fork(&self) -> Self {
-        Self { blocks: self.blocks.clone(), ..*self }
+        let (slabs, blocks) = (Rc::clone(&self.slabs), self.blocks.clone());
+        Self { slabs, blocks, ..*self }
     }
 
     fn bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.numbers.bytes()).sum()
+        self.blocks.iter().map(|block| block.bytes()).sum()
     }
 }
 

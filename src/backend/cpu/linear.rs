@@ -1,6 +1,6 @@
 //! Matrices of the checkpoint, kept as views of the stored bytes.
 
-use super::kernels::{Float, Format, Stored, Widen};
+use super::kernels::{Float, Format, Stored, Widen, block};
 use super::memory::{Charge, PROCESS};
 use super::simd::{LANES, Level};
 use super::transcode::transcode;
@@ -134,6 +134,11 @@ impl Part {
     /// Whether single rows of activations can be multiplied without padding.
     pub fn is_whole(&self) -> bool {
         self.inputs.is_multiple_of(LANES)
+    }
+
+    /// Numbers of a row that share a scale in integer products, when there are codes for them.
+    pub fn block(&self) -> Option<usize> {
+        block(self.format)
     }
 
     fn bytes(&self) -> usize {

@@ -1,5 +1,8 @@
 //! Pure Rust on the processor: f32 activations, weights in their stored form.
 //!
+//! In default precision, activations are rounded to i8 with a scale for each block before they are multiplied with
+//! quantized weights (`kernels::codes`). In exact precision all is f32.
+//!
 //! A row's result depends on nothing but the row: not on its neighbours in the batch, on how a prompt is cut into
 //! slices, on the number of threads, or on the processor's instructions. Every sum is taken in an order that its
 //! length alone decides (`kernels`), and products are fused with sums everywhere (`simd`).
@@ -19,6 +22,7 @@ use self::norm::Norm;
 use self::recurrent::{Conv, State};
 use self::rope::Rope;
 use self::simd::Level;
+use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
     AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
@@ -33,6 +37,8 @@ pub(crate) use self::pool::Pool;
 mod activation;
 mod attention;
 mod bandwidth;
+#[cfg(feature = "benchmarks")]
+pub mod benchmarks;
 mod buffer;
 mod cache;
 mod disjoint;
@@ -51,6 +57,7 @@ mod recurrent;
 mod rope;
 mod routing;
 mod simd;
+mod slab;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -72,6 +79,7 @@ pub(crate) struct Cpu {
     level: Level,
     precision: Precision,
     arena: Rc<Arena>,
+    slabs: Rc<Slabs>,
 }
 
 impl Cpu {
@@ -86,7 +94,7 @@ impl Cpu {
     }
 
     fn with_level(pool: Arc<Pool>, level: Level, precision: Precision) -> Self {
-        Self { pool, level, precision, arena: Rc::default() }
+        Self { pool, level, precision, arena: Rc::default(), slabs: Rc::default() }
     }
 
     /// [`Pool::run`], on the calling thread alone when it isn't worth more.
@@ -144,7 +152,7 @@ impl Backend for Cpu {
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
-        KvCache::new(layout, Format::of(self.precision))
+        KvCache::new(layout, Format::of(self.precision), Rc::clone(&self.slabs))
     }
 
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {

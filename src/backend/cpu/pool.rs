@@ -48,14 +48,41 @@ struct Shared {
     stop: AtomicBool,
     lock: Mutex<()>,
     wake: Condvar,
+    /// For each thread, the chunks of the current job that are left of its share.
+    shares: Box<[Share]>,
+}
+
+/// Consecutive chunks: the first one in the low half, the one after the last in the high half.
+#[repr(align(128))]
+#[derive(Default)]
+struct Share(AtomicU64);
+
+impl Share {
+    fn set(&self, first: usize, end: usize) {
+        self.0.store(first as u64 | (end as u64) << 32, Ordering::Relaxed);
+    }
+
+    /// Takes a chunk away: the first one for the thread whose share it is, the last one for others.
+    fn take(&self, own: bool) -> Option<usize> {
+        let mut state = self.0.load(Ordering::Relaxed);
+        loop {
+            let (first, end) = (state & 0xffff_ffff, state >> 32);
+            if first >= end {
+                return None;
+            }
+            let (chunk, rest) = if own { (first, state + 1) } else { (end - 1, state - (1 << 32)) };
+            match self.0.compare_exchange_weak(state, rest, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(chunk as usize),
+                Err(now) => state = now,
+            }
+        }
+    }
 }
 
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
 #[repr(align(128))]
 struct Job<'a> {
-    next: AtomicUsize,
-    chunks: usize,
     task: &'a Task<'a>,
     panic: Mutex<Option<String>>,
 }
@@ -74,6 +101,7 @@ impl Pool {
             stop: AtomicBool::new(false),
             lock: Mutex::new(()),
             wake: Condvar::new(),
+            shares: (0..threads).map(|_| Share::default()).collect(),
         });
         let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), running: Mutex::new(()) };
         for worker in 1..threads {
@@ -94,15 +122,18 @@ impl Pool {
     }
 
     /// Calls `task(thread, chunk)` once for each chunk, on all threads, and returns when all are done. No two calls
-    /// at one time have the same `thread`. A panic of a task becomes an error, and chunks that have not begun by then
+    /// at one time have the same `thread`. Each thread begins with a share of consecutive chunks, in order, and helps
+    /// others at the ends of theirs afterwards. A panic of a task becomes an error, and chunks that have not begun by then
     /// are left out.
     pub(crate) fn run(&self, chunks: usize, task: impl Fn(usize, usize) + Sync) -> Result<()> {
-        let job = Job { next: AtomicUsize::new(0), chunks, task: &task, panic: Mutex::new(None) };
+        let job = Job { task: &task, panic: Mutex::new(None) };
         // A loop inside of a task, or one of another thread, runs where it is instead of waiting.
-        let running = if chunks > 1 && !self.workers.is_empty() { self.running.try_lock() } else { None };
-        match running {
-            Some(_guard) => self.shared.run(&job),
-            None => job.work(0),
+        let several = chunks > 1 && chunks <= u32::MAX as usize && !self.workers.is_empty();
+        match if several { self.running.try_lock() } else { None } {
+            Some(_guard) => self.shared.run(&job, chunks),
+            None => {
+                let _ = (0..chunks).try_for_each(|chunk| job.call(0, chunk));
+            }
         }
         match job.panic.into_inner() {
             None => Ok(()),
@@ -127,7 +158,11 @@ impl Drop for Pool {
 
 impl Shared {
     /// Opens the job, works on it, and leaves when nobody is inside any more.
-    fn run(&self, job: &Job<'_>) {
+    fn run(&self, job: &Job<'_>, chunks: usize) {
+        let threads = self.shares.len();
+        for (thread, share) in self.shares.iter().enumerate() {
+            share.set(chunks * thread / threads, chunks * (thread + 1) / threads);
+        }
         self.job.store(std::ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
         let epoch = self.state.load(Ordering::Relaxed) & !(EPOCH - 1);
         self.state.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
@@ -135,7 +170,7 @@ impl Shared {
             let _guard = self.lock.lock();
             self.wake.notify_all();
         }
-        job.work(0);
+        self.work_on(job, 0);
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0u32;
         while self.state.load(Ordering::Acquire) & ALL_INSIDE != 0 {
@@ -152,8 +187,21 @@ impl Shared {
             seen = epoch;
             let job = self.job.load(Ordering::Relaxed);
             // SAFETY: this thread is inside of the job, so `run`, whose frame holds it, waits for us.
-            unsafe { &*job }.work(worker);
+            self.work_on(unsafe { &*job }, worker);
             self.state.fetch_sub(INSIDE, Ordering::Release);
+        }
+    }
+
+    /// Takes chunks until there are none left.
+    fn work_on(&self, job: &Job<'_>, thread: usize) {
+        let threads = self.shares.len();
+        for other in 0..threads {
+            let share = &self.shares[(thread + other) % threads];
+            while let Some(chunk) = share.take(other == 0) {
+                if job.call(thread, chunk).is_err() {
+                    self.shares.iter().for_each(|share| share.set(0, 0));
+                }
+            }
         }
     }
 
@@ -205,18 +253,11 @@ impl Shared {
 }
 
 impl Job<'_> {
-    /// Takes chunks until there are none left.
-    fn work(&self, thread: usize) {
-        loop {
-            let chunk = self.next.fetch_add(1, Ordering::Relaxed);
-            if chunk >= self.chunks {
-                return;
-            }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.task)(thread, chunk))) {
-                self.next.store(self.chunks, Ordering::Relaxed);
-                self.panic.lock().get_or_insert(message(&*payload));
-            }
-        }
+    /// Runs one chunk; fails after a panic.
+    fn call(&self, thread: usize, chunk: usize) -> std::result::Result<(), ()> {
+        catch_unwind(AssertUnwindSafe(|| (self.task)(thread, chunk))).map_err(|payload| {
+            self.panic.lock().get_or_insert(message(&*payload));
+        })
     }
 }
 

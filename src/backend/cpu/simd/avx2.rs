@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Lanes, Registers, Simd, word};
+use super::{IntegerKernel, Kernel, Lanes, Registers, Simd, word};
 
-/// Proof that the instructions are there: only [`enter`] makes one.
+/// Proof that the instructions are there: only the functions below make one. With `VNNI`, AVX-VNNI's are too.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(());
+pub(super) struct Avx2<const VNNI: bool>(());
 
 /// Whether this processor has the instructions.
 pub(super) fn is_available() -> bool {
@@ -16,7 +16,24 @@ pub(super) fn is_available() -> bool {
 /// Runs a kernel compiled with the instructions.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx2(()))
+    kernel.run(Avx2::<false>(()))
+}
+
+/// Runs an integer kernel compiled with the instructions.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn enter_integer<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2::<false>(()))
+}
+
+/// Whether this processor has AVX-VNNI too.
+pub(super) fn has_vnni() -> bool {
+    is_available() && is_x86_feature_detected!("avxvnni")
+}
+
+/// Runs an integer kernel compiled with AVX-VNNI too.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+pub(super) fn enter_vnni<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2::<true>(()))
 }
 
 /// Intrinsics that need nothing but the instructions, or addresses within the given references.
@@ -73,7 +90,7 @@ fn codes<const BITS: usize, const BYTES: usize>(codes: &[u8; BYTES], half: usize
     }
 }
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type V = [__m256; 2];
     type Affine = (__m256, __m256);
 

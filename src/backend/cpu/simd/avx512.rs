@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Lanes, Registers, Simd, word};
+use super::{IntegerKernel, Kernel, Lanes, Registers, Simd, word};
 
-/// Proof that the instructions are there: only [`enter`] makes one.
+/// Proof that the instructions are there: only the functions below make one. With `VNNI`, VNNI's and VBMI's are too.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<const VNNI: bool>(());
 
 /// Whether this processor has the instructions.
 pub(super) fn is_available() -> bool {
@@ -21,7 +21,18 @@ pub(super) fn is_available() -> bool {
 /// Runs a kernel compiled with the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Whether this processor has VNNI and VBMI too.
+pub(super) fn has_vnni() -> bool {
+    is_available() && is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vbmi")
+}
+
+/// Runs an integer kernel compiled with VNNI and VBMI too.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+pub(super) fn enter_vnni<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// Intrinsics that need nothing but the instructions, or addresses within the given references.
@@ -83,7 +94,7 @@ fn codes<const BITS: usize, const BYTES: usize>(codes: &[u8; BYTES]) -> __m512i 
     }
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type V = __m512;
     type Affine = Group;
 

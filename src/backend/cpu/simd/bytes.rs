@@ -117,7 +117,7 @@ mod avx2 {
         };
     }
 
-    impl Bytes for Avx2 {
+    impl<const VNNI: bool> Bytes for Avx2<VNNI> {
         type Sums = [__m256i; 2];
         type Pairs = [__m256i; 2];
 
@@ -210,7 +210,7 @@ mod avx512 {
         };
     }
 
-    impl Bytes for Avx512 {
+    impl<const VNNI: bool> Bytes for Avx512<VNNI> {
         type Sums = __m512i;
         type Pairs = __m512i;
 
@@ -283,7 +283,7 @@ mod neon {
         };
     }
 
-    impl Bytes for Neon {
+    impl<const PRODUCTS: u8> Bytes for Neon<PRODUCTS> {
         type Sums = [int32x4_t; 4];
         type Pairs = [int16x8_t; 4];
 

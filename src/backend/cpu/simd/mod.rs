@@ -11,12 +11,14 @@ mod avx2;
 mod avx512;
 mod bytes;
 mod exp;
+mod integer;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
 pub(super) use bytes::Bytes;
 pub(super) use exp::{exp, exp_one};
+pub(super) use integer::{Integer, IntegerKernel, UNIT, Unit};
 
 /// Lanes of a vector at every level.
 pub(super) const LANES: usize = 16;
@@ -123,9 +125,17 @@ enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    Avx2Vnni,
+    #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
     #[cfg(target_arch = "aarch64")]
     Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    #[cfg(target_arch = "aarch64")]
+    NeonMixed,
 }
 
 impl Level {
@@ -142,7 +152,17 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Kind::Avx2Vnni => "avx2+vnni",
+            #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => "avx512+vnni",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => "neon+dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonMixed => "neon+i8mm",
         }
     }
 
@@ -155,12 +175,26 @@ impl Level {
             if avx2::is_available() {
                 levels.push(Self(Kind::Avx2));
             }
+            if avx2::has_vnni() {
+                levels.push(Self(Kind::Avx2Vnni));
+            }
             if avx512::is_available() {
                 levels.push(Self(Kind::Avx512));
             }
+            if avx512::has_vnni() {
+                levels.push(Self(Kind::Avx512Vnni));
+            }
         }
         #[cfg(target_arch = "aarch64")]
-        levels.push(Self(Kind::Neon));
+        {
+            levels.push(Self(Kind::Neon));
+            if neon::has_dot() {
+                levels.push(Self(Kind::NeonDot));
+            }
+            if neon::has_mixed() {
+                levels.push(Self(Kind::NeonMixed));
+            }
+        }
         levels
     }
 
@@ -171,12 +205,38 @@ impl Level {
             Kind::Portable => kernel.run(portable::Portable),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a level is only made by `available`, which has found the instructions.
-            Kind::Avx2 => unsafe { avx2::enter(kernel) },
+            Kind::Avx2 | Kind::Avx2Vnni => unsafe { avx2::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Kind::Avx512 => unsafe { avx512::enter(kernel) },
+            Kind::Avx512 | Kind::Avx512Vnni => unsafe { avx512::enter(kernel) },
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => kernel.run(neon::Neon),
+            Kind::Neon | Kind::NeonDot | Kind::NeonMixed => neon::enter(kernel),
+        }
+    }
+
+    /// Runs an integer kernel with this level's instructions.
+    #[inline]
+    pub fn run_integer<K: IntegerKernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Kind::Portable => kernel.run(portable::Portable),
+            // Without VNNI, the wider registers of AVX-512 would win little.
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a level is only made by `available`, which has found the instructions.
+            Kind::Avx2 | Kind::Avx512 => unsafe { avx2::enter_integer(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Kind::Avx2Vnni => unsafe { avx2::enter_vnni(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Kind::Avx512Vnni => unsafe { avx512::enter_vnni(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::enter_integer(kernel),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Kind::NeonDot => unsafe { neon::enter_dot(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Kind::NeonMixed => unsafe { neon::enter_mixed(kernel) },
         }
     }
 }

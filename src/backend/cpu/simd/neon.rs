@@ -3,10 +3,53 @@
 use std::arch::aarch64::*;
 
 use super::portable::Portable;
-use super::{Lanes, Registers, Simd, word};
+use super::{IntegerKernel, Kernel, Lanes, Registers, Simd, word};
 
+/// How bytes are multiplied.
+pub(super) mod products {
+    /// By widening products, which all processors have.
+    pub const WIDE: u8 = 0;
+    /// By products of four signed bytes (dotprod).
+    pub const DOT: u8 = 1;
+    /// By products of four unsigned with four signed bytes too (i8mm).
+    pub const MIXED: u8 = 2;
+}
+
+/// Proof that the instructions for `PRODUCTS` are there: only the functions below make one.
 #[derive(Clone, Copy)]
-pub(super) struct Neon;
+pub(super) struct Neon<const PRODUCTS: u8>(());
+
+/// Runs a kernel.
+pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Neon::<{ products::WIDE }>(()))
+}
+
+/// Runs an integer kernel.
+pub(super) fn enter_integer<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Neon::<{ products::WIDE }>(()))
+}
+
+/// Whether this processor has dotprod.
+pub(super) fn has_dot() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
+/// Runs an integer kernel compiled with dotprod.
+#[target_feature(enable = "dotprod")]
+pub(super) fn enter_dot<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Neon::<{ products::DOT }>(()))
+}
+
+/// Whether this processor has dotprod and i8mm.
+pub(super) fn has_mixed() -> bool {
+    has_dot() && std::arch::is_aarch64_feature_detected!("i8mm")
+}
+
+/// Runs an integer kernel compiled with dotprod and i8mm.
+#[target_feature(enable = "dotprod,i8mm")]
+pub(super) fn enter_mixed<K: IntegerKernel>(kernel: K) -> K::Output {
+    kernel.run(Neon::<{ products::MIXED }>(()))
+}
 
 /// Intrinsics that need nothing but the instructions, or addresses within the given references.
 macro_rules! neon {
@@ -71,7 +114,7 @@ fn codes<const BITS: usize, const BYTES: usize>(codes: &[u8; BYTES], quarter: us
     neon!(vandq_u32(shifted, vdupq_n_u32((1 << BITS) - 1)))
 }
 
-impl Simd for Neon {
+impl<const PRODUCTS: u8> Simd for Neon<PRODUCTS> {
     type V = [float32x4_t; 4];
     type Affine = (float32x4_t, float32x4_t);
 

@@ -12,6 +12,7 @@ use crate::weights::{Dtype, LinearData, Matrix, TensorView};
 
 mod attention;
 mod caches;
+mod integer;
 mod linear;
 mod rows;
 
@@ -113,6 +114,19 @@ impl Known {
         let codes = view(Dtype::U32, &[outputs, inputs * bits / 32], pack(&codes, bits));
         let matrix = Matrix::Affine { codes, scales, biases, format };
         Self { data: LinearData { outputs, inputs, matrix, bias: None }, numbers: known, bias: vec![0.0; outputs] }
+    }
+
+    /// Gives all codes of an affine matrix one value.
+    pub fn set_codes(&mut self, code: u32) {
+        let Matrix::Affine { codes, scales, biases, format } = &mut self.data.matrix else { return };
+        let (outputs, inputs) = (self.data.outputs, self.data.inputs);
+        *codes = view(Dtype::U32, &codes.shape.clone(), pack(&vec![code; outputs * inputs], format.bits));
+        let number = |view: &TensorView, at: usize| {
+            f64::from(f32::from_le_bytes(view.bytes()[4 * at..][..4].try_into().unwrap()))
+        };
+        let known =
+            |i: usize| f64::from(code) * number(scales, i / format.group_size) + number(biases, i / format.group_size);
+        self.numbers = (0..outputs * inputs).map(known).collect();
     }
 
     pub fn with_bias(mut self, dtype: Dtype, random: &mut Random) -> Self {

@@ -7,7 +7,7 @@ use super::spec::{Activation, Attention, Ffn, Layer, Linear, Mixer, Mlp, Norm, N
 use crate::error::Result;
 
 pub(super) const MAX_LAYERS: usize = 1024;
-const MAX_HIDDEN: usize = 65_536;
+pub(super) const MAX_HIDDEN: usize = 65_536;
 pub(super) const MAX_INTERMEDIATE: usize = 1 << 20;
 pub(super) const MAX_VOCAB: usize = 4_194_304;
 pub(super) const MAX_HEADS: usize = 1024;

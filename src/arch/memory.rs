@@ -39,7 +39,7 @@ fn ffn_width(ffn: &Ffn) -> u64 {
 /// Bytes of a recurrent state, kept as it is and as it was before the last step.
 fn state(mixer: &Mixer) -> u64 {
     let numbers = match mixer {
-        Mixer::Attention(_) => 0,
+        Mixer::Attention(_) | Mixer::Latent(_) => 0,
         Mixer::ShortConv(short) => (short.conv.width - 1) * short.conv.channels,
         Mixer::GatedDelta(delta) => {
             (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
@@ -57,6 +57,11 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, u
         widest = widest.max(ffn_width(&layer.ffn));
         let Some(attention) = layer.attention() else {
             kv = kv.saturating_add(state(&layer.mixer));
+            if let Mixer::Latent(latent) = &layer.mixer {
+                let (heads, width) = latent.kept();
+                kv = kv.saturating_add(cache(heads, width, context));
+                widest = widest.max((4 * latent.heads.max(heads) * width) as u64);
+            }
             widest = widest.max(layer.mixer.linears().iter().map(|linear| 2 * linear.outputs as u64).sum());
             continue;
         };

@@ -7,6 +7,7 @@
 mod blocks;
 mod cohere;
 mod config;
+mod deepseek;
 mod dense;
 mod experts;
 mod gemma;
@@ -55,6 +56,8 @@ const FAMILIES: &[(&str, Family)] = &[
     ("apertus", dense::apertus),
     ("cohere", cohere::first),
     ("cohere2", cohere::second),
+    ("deepseek_v2", deepseek::second),
+    ("deepseek_v3", deepseek::third),
     ("ernie4_5", dense::ernie),
     ("ernie4_5_moe", moe::ernie),
     ("exaone", dense::exaone),
@@ -69,6 +72,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("glm", dense::glm),
     ("glm4", dense::glm4),
     ("glm4_moe", moe::glm4_moe),
+    ("glm4_moe_lite", deepseek::glm_lite),
     ("gpt2", phi::gpt2),
     ("gpt_neox", phi::gpt_neox),
     ("gpt_oss", moe::gpt_oss),
@@ -79,12 +83,15 @@ const FAMILIES: &[(&str, Family)] = &[
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("joyai_llm_flash", deepseek::third),
+    ("kimi_k2", deepseek::third),
     ("lfm2", lfm2::dense),
     ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
     ("mimo", dense::mimo),
     ("minicpm", dense::minicpm),
+    ("minicpm3", deepseek::minicpm3),
     ("minimax", moe::minimax),
     ("minimax_m2", moe::minimax),
     ("ministral3", dense::ministral3),

@@ -1,6 +1,6 @@
 //! Tensor names of families that call their parts otherwise than most.
 
-use super::spec::{Conv, Ffn, Linear, Mixer, Mlp, Norm, Spec};
+use super::spec::{Conv, Expansion, Ffn, LatentAttention, Linear, Mixer, Mlp, Norm, Spec};
 
 impl Spec {
     /// The same model with other names: each of `renames` replaces its first part by its second where it occurs.
@@ -61,6 +61,7 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             conv(&mut short.conv, f);
             f(&mut short.output.name);
         }
+        Mixer::Latent(mixer) => latent(mixer, f),
         Mixer::GatedDelta(delta) => {
             delta.input.iter_mut().for_each(|linear| f(&mut linear.name));
             conv(&mut delta.conv, f);
@@ -70,6 +71,20 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             f(&mut delta.output.name);
         }
     }
+}
+
+fn latent(latent: &mut LatentAttention, f: &mut dyn FnMut(&mut String)) {
+    latent.input.iter_mut().for_each(|linear| f(&mut linear.name));
+    if let Some(query) = &mut latent.query {
+        norm(&mut query.norm, f);
+        query.linear.iter_mut().for_each(|linear| f(&mut linear.name));
+    }
+    norm(&mut latent.latent_norm, f);
+    match &mut latent.expansion {
+        Expansion::Absorbed { queries, values } => [queries, values].into_iter().for_each(|linear| f(&mut linear.name)),
+        Expansion::Full(parts) => parts.iter_mut().for_each(|linear| f(&mut linear.name)),
+    }
+    f(&mut latent.output.name);
 }
 
 fn conv(conv: &mut Conv, f: &mut dyn FnMut(&mut String)) {

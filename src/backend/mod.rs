@@ -185,6 +185,16 @@ pub(crate) struct RoutingParams<'a, B: Backend> {
     pub expert_scale: Option<&'a B::Vector>,
 }
 
+/// A part of what heads are joined of.
+pub(crate) enum HeadPart<'a, B: Backend> {
+    /// Each head has its own.
+    Own(&'a B::Tensor),
+    /// All heads have the same.
+    Shared(&'a B::Tensor),
+    /// So many zeros.
+    Zeros(usize),
+}
+
 /// The weights of a convolution along positions, each channel by itself.
 pub(crate) struct ConvData {
     /// `channels × width`, the last column that of the current position.
@@ -260,6 +270,8 @@ pub(crate) trait Backend: Sized + 'static {
     type Rope;
     /// Keys and values of one layer and sequence.
     type Cache: Cache;
+    /// Loaded matrices, one for each head.
+    type Heads;
     /// What a recurrent layer keeps of a sequence.
     type State: State;
     /// A loaded convolution.
@@ -276,6 +288,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// Takes over numbers.
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Self::Vector>;
+
+    /// Takes over a matrix for each head, with the rows of all heads, one head after the other.
+    fn load_heads(&self, matrices: &LinearData, heads: usize) -> Result<Self::Heads>;
 
     /// Takes over a convolution.
     fn load_conv(&self, conv: ConvData) -> Result<Self::Conv>;
@@ -324,6 +339,16 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// Some columns.
     fn columns(&self, x: &Self::Tensor, columns: Range<usize>) -> Result<Self::Tensor>;
+
+    /// Each head's part of a row through a matrix of its own: `rows × (heads * inputs)` gives
+    /// `rows × (heads * outputs)`.
+    fn heads_linear(&self, x: &Self::Tensor, heads: &Self::Heads) -> Result<Self::Tensor>;
+
+    /// For each head, the parts of that head side by side.
+    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<Self::Tensor>;
+
+    /// For each head, some columns of its part.
+    fn head_columns(&self, x: &Self::Tensor, heads: usize, columns: Range<usize>) -> Result<Self::Tensor>;
 
     /// `c * convolution(b * x)` for rows that hold `b`, `c` and `x` side by side. There is a state for each segment of
     /// `rows`, replaced by the one after its rows.

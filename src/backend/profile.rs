@@ -9,8 +9,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept,
-    MemoryUse, RoutingParams, Rows, State,
+    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids,
+    Kept, MemoryUse, RoutingParams, Rows, State,
 };
 use crate::arch::spec::{Activation, Rope};
 use crate::error::Result;
@@ -121,6 +121,15 @@ fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> Atten
     AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
 }
 
+/// The same for the backend that is measured.
+fn unwrapped_part<'a, B: Backend>(part: &HeadPart<'a, Profiled<B>>) -> HeadPart<'a, B> {
+    match *part {
+        HeadPart::Own(tensor) => HeadPart::Own(tensor),
+        HeadPart::Shared(tensor) => HeadPart::Shared(tensor),
+        HeadPart::Zeros(width) => HeadPart::Zeros(width),
+    }
+}
+
 impl<B: Backend> Backend for Profiled<B> {
     const PIPELINED: bool = B::PIPELINED;
     const BATCH_INVARIANT: bool = B::BATCH_INVARIANT;
@@ -130,6 +139,7 @@ impl<B: Backend> Backend for Profiled<B> {
     type Norm = B::Norm;
     type Vector = B::Vector;
     type Experts = Weighed<B::Experts>;
+    type Heads = Weighed<B::Heads>;
     type State = B::State;
     type Conv = B::Conv;
     type Rope = B::Rope;
@@ -147,6 +157,10 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<B::Vector> {
         self.inner.load_vector(numbers)
+    }
+
+    fn load_heads(&self, matrices: &LinearData, heads: usize) -> Result<Self::Heads> {
+        Ok(Weighed { linear: self.inner.load_heads(matrices, heads)?, bytes: matrices.bytes() })
     }
 
     fn load_conv(&self, conv: ConvData) -> Result<B::Conv> {
@@ -246,6 +260,19 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn columns(&self, x: &B::Tensor, columns: Range<usize>) -> Result<B::Tensor> {
         self.tensor("columns", 0, |inner| inner.columns(x, columns))
+    }
+
+    fn heads_linear(&self, x: &B::Tensor, heads: &Self::Heads) -> Result<B::Tensor> {
+        self.tensor("heads_linear", heads.bytes, |inner| inner.heads_linear(x, &heads.linear))
+    }
+
+    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<B::Tensor> {
+        let parts: Vec<_> = parts.iter().map(unwrapped_part).collect();
+        self.tensor("join_heads", 0, |inner| inner.join_heads(&parts, heads))
+    }
+
+    fn head_columns(&self, x: &B::Tensor, heads: usize, columns: Range<usize>) -> Result<B::Tensor> {
+        self.tensor("head_columns", 0, |inner| inner.head_columns(x, heads, columns))
     }
 
     fn short_conv(&self, bcx: &B::Tensor, conv: &B::Conv, rows: &Rows, states: &mut [B::State]) -> Result<B::Tensor> {

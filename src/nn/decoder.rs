@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Sequence;
 use super::ffn;
+use super::latent;
 use super::layer::{Attention, Ffn, GatedDelta, Layer, Mixer, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
 use crate::backend::{AttentionExtras, AttentionParams, Backend, DeltaParams, Ids, Rows};
@@ -189,6 +190,10 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
+        if let (Mixer::Latent(latent), spec::Mixer::Latent(spec)) = (mixer, &layer.mixer) {
+            let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
+            return latent::latent(backend, latent, spec, input, rows, &mut caches);
+        }
         let mut states = Vec::new();
         if !matches!(mixer, Mixer::Attention(_)) {
             for sequence in sequences.iter_mut() {

@@ -22,6 +22,23 @@ pub(super) enum Mixer<B: Backend> {
     Attention(Attention<B>),
     ShortConv(ShortConv<B>),
     GatedDelta(Box<GatedDelta<B>>),
+    Latent(Box<Latent<B>>),
+}
+
+/// Latent attention.
+pub(super) struct Latent<B: Backend> {
+    pub input: B::Linear,
+    pub query: Option<(B::Norm, B::Linear)>,
+    pub latent_norm: B::Norm,
+    pub expansion: Expansion<B>,
+    pub rope: Rc<B::Rope>,
+    pub output: B::Linear,
+}
+
+/// How compressed vectors become keys and values.
+pub(super) enum Expansion<B: Backend> {
+    Absorbed { queries: B::Heads, values: B::Heads },
+    Full(B::Linear),
 }
 
 /// A short convolution.
@@ -48,6 +65,7 @@ impl<B: Backend> Mixer<B> {
             Self::Attention(attention) => &attention.qkv,
             Self::ShortConv(conv) => &conv.input,
             Self::GatedDelta(delta) => &delta.input,
+            Self::Latent(latent) => &latent.input,
         }
     }
 
@@ -57,6 +75,7 @@ impl<B: Backend> Mixer<B> {
             Self::Attention(attention) => &attention.output,
             Self::ShortConv(conv) => &conv.output,
             Self::GatedDelta(delta) => &delta.output,
+            Self::Latent(latent) => &latent.output,
         }
     }
 }

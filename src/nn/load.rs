@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    Attention, Ffn, GatedDelta, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert, ShortConv,
+    Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert,
+    ShortConv,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData};
@@ -94,6 +95,7 @@ impl<B: Backend> Builder<B> {
                 conv: self.conv(&short.conv)?,
                 output: self.linear(from_ref(&short.output))?,
             }),
+            spec::Mixer::Latent(latent) => Mixer::Latent(Box::new(self.latent(latent)?)),
             spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(GatedDelta {
                 input: self.linear(&delta.input)?,
                 conv: self.conv(&delta.conv)?,
@@ -127,6 +129,25 @@ impl<B: Backend> Builder<B> {
             value_norm: self.optional_norm(&attention.value_norm)?,
             rope: attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
             sinks: self.optional_vector(&attention.sinks, attention.heads)?,
+        })
+    }
+
+    fn latent(&mut self, latent: &spec::LatentAttention) -> Result<Latent<B>> {
+        let heads = |linear: &spec::Linear| self.backend.load_heads(&self.data_of(linear)?, latent.heads);
+        let query = |query: &spec::LatentQuery| Ok((self.norm(&query.norm)?, self.linear(&query.linear)?));
+        let expansion = match &latent.expansion {
+            spec::Expansion::Absorbed { queries, values } => {
+                Expansion::Absorbed { queries: heads(queries)?, values: heads(values)? }
+            }
+            spec::Expansion::Full(parts) => Expansion::Full(self.linear(parts)?),
+        };
+        Ok(Latent {
+            input: self.linear(&latent.input)?,
+            query: latent.query.as_ref().map(query).transpose()?,
+            latent_norm: self.norm(&latent.latent_norm)?,
+            expansion,
+            rope: self.rope(&latent.rope)?,
+            output: self.linear(from_ref(&latent.output))?,
         })
     }
 

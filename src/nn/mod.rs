@@ -2,6 +2,7 @@
 
 mod decoder;
 mod ffn;
+mod latent;
 mod layer;
 mod load;
 mod recurrent;

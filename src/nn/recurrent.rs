@@ -53,3 +53,39 @@ impl<S: State> Recurrent<S> {
         self.now.bytes() + self.before.as_ref().map_or(0, |(state, _)| state.bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default, PartialEq, Debug)]
+    struct Count(usize);
+
+    impl State for Count {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_last_step_can_be_taken_back() {
+        let mut states = Recurrent::<Count>::new();
+        states.advance(Count(5), 5);
+        states.advance(Count(8), 3);
+        assert_eq!((states.len(), states.bytes()), (8, 13));
+        let reachable: Vec<usize> = (0..10).filter(|&len| states.can_truncate(len)).collect();
+        assert_eq!(reachable, [0, 5, 8]);
+
+        let mut fork = states.clone();
+        states.truncate(8);
+        assert!(states.can_truncate(5), "nothing was cut");
+        states.truncate(5);
+        assert_eq!((states.len(), states.state()), (5, &Count(5)));
+        assert!(!states.can_truncate(8) && states.can_truncate(0));
+        states.advance(Count(6), 1);
+        assert!(states.can_truncate(5));
+
+        fork.truncate(0);
+        assert_eq!((fork.len(), fork.state()), (0, &Count(0)));
+    }
+}

@@ -50,7 +50,7 @@ impl<B: Backend> Sequence<B> {
         let mut of_layer = |layer: &Layer| {
             slots.push(match (&layer.mixer, cache_layout(layer)) {
                 (_, Some(layout)) => Slot::Cache(backend.new_cache(layout)),
-                (Mixer::Attention(_), None) => return None,
+                (Mixer::Attention(_) | Mixer::Latent(_), None) => return None,
                 (Mixer::ShortConv(_) | Mixer::GatedDelta(_), None) => Slot::Recurrent(Recurrent::new()),
             });
             Some(slots.len() - 1)
@@ -150,6 +150,10 @@ fn without(layer: usize, what: &str) -> Error {
 
 /// What a layer's cache holds, if it has one of its own.
 pub(crate) fn cache_layout(layer: &Layer) -> Option<CacheLayout> {
+    if let Mixer::Latent(latent) = &layer.mixer {
+        let (kv_heads, head_dim) = latent.kept();
+        return Some(CacheLayout { kv_heads, head_dim, window: None });
+    }
     let attention = layer.attention()?;
     let own = attention.shares_kv_of.is_none();
     own.then_some(CacheLayout { kv_heads: attention.kv_heads, head_dim: attention.head_dim, window: attention.window })

@@ -60,6 +60,12 @@ DELTA = {
     "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "head_dim": 32, "full_attention_interval": 2,
 }  # fmt: skip
 
+LATENT = {
+    "num_hidden_layers": 3, "moe_intermediate_size": 64, "n_shared_experts": 1, "n_routed_experts": 8,
+    "routed_scaling_factor": 1.5, "kv_lora_rank": 32, "q_lora_rank": 64, "qk_rope_head_dim": 16, "v_head_dim": 16,
+    "qk_nope_head_dim": 32, "first_k_dense_replace": 1, "num_key_value_heads": 4,
+}  # fmt: skip
+
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = {
     "llama": ("GQA, rope scaling, sliding layers", [], {
@@ -450,6 +456,48 @@ FAMILIES = {
             "model_type": "qwen3_moe", "head_dim": 16, "decoder_sparse_step": 1, "mlp_only_layers": [],
             "tie_word_embeddings": False, "norm_topk_prob": True,
         }},
+    }),
+    "deepseek_v2": ("latent attention, experts in groups", ["max_position_embeddings", "num_key_value_heads"], {
+        "plain": LATENT | {"topk_method": "gready", "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "q_lora_rank": None, "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2,
+            "num_experts_per_tok": 3, "first_k_dense_replace": 0, "moe_layer_freq": 2, "n_shared_experts": None,
+            "attention_bias": True, "rope_scaling": {"type": "yarn", "factor": 2.0}, "routed_scaling_factor": 1.0,
+        },
+    }),
+    "deepseek_v3": ("latent attention, absorbed; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func",
+    ], {
+        "plain": LATENT | {"rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "q_lora_rank": None, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48,
+        },
+    }),
+    "glm4_moe_lite": ("latent attention, absorbed; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "attention_dropout",
+        "partial_rotary_factor", "tie_word_embeddings", "num_nextn_predict_layers", "quantization",
+    ], {
+        "plain": LATENT | {"num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2, "q_lora_rank": None,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "rope_scaling": YARN | {"type": "yarn"},
+        },
+    }),
+    "minicpm3": ("latent attention, multipliers", [
+        "max_position_embeddings", "rope_traditional", "num_key_value_heads",
+    ], {
+        "plain": LATENT | {
+            "dim_model_base": 32, "scale_depth": 1.4, "scale_emb": 3.0, "rope_scaling": longrope(8),
+            "qk_rope_head_dim": 16,
+        },
+        "tied": LATENT | {
+            "dim_model_base": 32, "scale_depth": 0.9, "scale_emb": 2.0, "rope_scaling": longrope(8) | {
+                "original_max_position_embeddings": 32,
+            }, "qk_rope_head_dim": 16, "attention_bias": True, "tie_word_embeddings": True,
+        },
     }),
 }  # fmt: skip
 

@@ -40,7 +40,7 @@ pub fn run(args: &[String]) -> Result<()> {
     write_cases(&python, &root, &cases, &options)?;
     let mut report = Report::new(&cases)?;
     for device in &options.devices {
-        compare(&root, &cases, device)?;
+        compare(&root, &cases, device, options.devices.contains(&"mlx-cpu"))?;
         report.read(device)?;
     }
     fs::remove_dir_all(&cases)?;
@@ -118,10 +118,11 @@ fn write_cases(python: &Path, root: &Path, cases: &Path, options: &Options) -> R
     }
 }
 
-fn compare(root: &Path, cases: &Path, device: &str) -> Result<()> {
+/// With MLX for any device, all are compared by the same build.
+fn compare(root: &Path, cases: &Path, device: &str, with_mlx: bool) -> Result<()> {
     let mut command = Command::new(sh::cargo());
     command.current_dir(root).args(["test", "--quiet", "--lib"]);
-    if device != "cpu" {
+    if with_mlx {
         command.args(["--features", "mlx"]);
     }
     command.args(["nn::parity::bench", "--", "--exact", "--ignored"]);

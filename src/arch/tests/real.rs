@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::arch::spec::Spec;
+use crate::arch::spec::{Ffn, Mixer, QuantizationFormat, QuantizationMode, Spec};
 use crate::arch::{from_config, memory};
 
 fn spec(config: Value) -> Spec {
@@ -92,4 +92,78 @@ fn qwen2_5_0_5b() {
     let attention = spec.layers[0].attention().unwrap();
     assert!(attention.qkv.iter().all(|linear| linear.bias) && !attention.output.bias);
     assert_eq!((attention.head_dim, attention.scale), (64, 0.125));
+}
+
+#[test]
+fn gpt_oss_20b() {
+    let types = ["sliding_attention", "full_attention"].repeat(12);
+    let spec = spec(json!({
+        "architectures": ["GptOssForCausalLM"], "attention_bias": true, "attention_dropout": 0.0,
+        "eos_token_id": 200_002, "experts_per_token": 4, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2880,
+        "initial_context_length": 4096, "initializer_range": 0.02, "intermediate_size": 2880, "layer_types": types,
+        "max_position_embeddings": 131_072, "model_type": "gpt_oss", "num_attention_heads": 64,
+        "num_experts_per_tok": 4, "num_hidden_layers": 24, "num_key_value_heads": 8, "num_local_experts": 32,
+        "output_router_logits": false, "pad_token_id": 199_999,
+        "quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4",
+                         "model.embed_tokens": {"group_size": 64, "bits": 8},
+                         "model.layers.0.mlp.router": {"group_size": 64, "bits": 8}},
+        "rms_norm_eps": 1e-5, "rope_theta": 150_000, "swiglu_limit": 7.0, "sliding_window": 128,
+        "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 32.0,
+                         "original_max_position_embeddings": 4096, "rope_type": "yarn", "truncate": false},
+        "tie_word_embeddings": false, "use_cache": true, "vocab_size": 201_088,
+    }));
+    let attention = spec.layers[2].attention().unwrap();
+    assert_eq!((attention.window, spec.layers[3].attention().unwrap().window), (Some(128), None));
+    assert_eq!(attention.sinks.as_deref(), Some("model.layers.2.self_attn.sinks"));
+    let Ffn::Moe(moe) = &spec.layers[0].ffn else { panic!("no experts") };
+    assert_eq!((moe.experts, moe.routing.top_k, moe.mlp.down.bias), (32, 4, true));
+    assert_eq!(moe.mlp.gate_up[0].name, "model.layers.0.mlp.experts.gate_proj");
+    assert_eq!(moe.router.name, "model.layers.0.mlp.router");
+    let quantization = spec.quantization.as_ref().unwrap();
+    assert_eq!(quantization.format("model.embed_tokens").unwrap(), QuantizationFormat::affine(8, 64));
+    assert_eq!(quantization.format("other").unwrap().mode, QuantizationMode::Mxfp4);
+}
+
+#[test]
+fn gemma_3_4b_says_little() {
+    let spec = spec(json!({
+        "architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255_999, "eoi_token_index": 256_000,
+        "eos_token_id": [1, 106], "image_token_index": 262_144, "initializer_range": 0.02, "mm_tokens_per_image": 256,
+        "model_type": "gemma3",
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10_240, "model_type": "gemma3_text",
+                        "num_hidden_layers": 34, "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+                        "sliding_window": 1024},
+        "torch_dtype": "bfloat16", "vision_config": {"hidden_size": 1152},
+    }));
+    assert_eq!((spec.model_type.as_str(), spec.vocab, spec.layers.len()), ("gemma3", 262_208, 34));
+    assert_eq!(spec.eos_ids, [1, 106]);
+    let windows: Vec<_> = spec.layers[..6].iter().map(|layer| layer.attention().unwrap().window).collect();
+    assert_eq!(windows, [Some(1024), Some(1024), Some(1024), Some(1024), Some(1024), None]);
+    let attention = spec.layers[5].attention().unwrap();
+    assert_eq!((attention.heads, attention.kv_heads, attention.head_dim), (8, 4, 256));
+    assert_eq!(attention.qkv[0].name, "language_model.model.layers.5.self_attn.q_proj");
+    assert_eq!(attention.rope.as_ref().unwrap().inverse_frequencies[0], 0.125);
+    assert!(spec.head_optional && spec.embedding_scale == 50.5);
+}
+
+#[test]
+fn kimi_k2() {
+    let spec = spec(json!({
+        "architectures": ["DeepseekV3ForCausalLM"], "attention_bias": false, "eos_token_id": 163_586,
+        "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 7168, "intermediate_size": 18_432,
+        "kv_lora_rank": 512, "max_position_embeddings": 131_072, "model_type": "kimi_k2",
+        "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_group": 1, "n_routed_experts": 384,
+        "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 64, "num_experts_per_tok": 8,
+        "num_hidden_layers": 61, "num_key_value_heads": 64, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64, "rms_norm_eps": 1e-6,
+        "rope_scaling": {"beta_fast": 1.0, "beta_slow": 1.0, "factor": 32.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                         "original_max_position_embeddings": 4096, "type": "yarn"},
+        "rope_theta": 50_000.0, "routed_scaling_factor": 2.827, "scoring_func": "sigmoid", "topk_group": 1,
+        "topk_method": "noaux_tc", "v_head_dim": 128, "vocab_size": 163_840,
+    }));
+    let Mixer::Latent(latent) = &spec.layers[0].mixer else { panic!("no latent attention") };
+    assert_eq!(latent.kept(), (1, 576));
+    // A position of a layer keeps its compressed vector, not the keys and values of 64 heads.
+    let kept = memory(&spec, 1000, |heads, dim, positions| (2 * 2 * heads * dim * positions) as u64);
+    assert_eq!(kept.kv, 61 * 2 * 576 * 1000 * 2);
 }

@@ -8,7 +8,6 @@ fn unknown_scalings_are_named() {
     for (scaling, part) in [
         (json!({"type": "ntk", "factor": 2.0}), "rope_scaling.type = \"ntk\""),
         (json!({"rope_type": "spiral", "factor": 2.0}), "rope_scaling.rope_type = \"spiral\""),
-        (json!({"type": "yarn", "factor": 2.0, "truncate": false}), "rope_scaling.truncate = false"),
         (json!({"type": "yarn", "factor": 2.0, "attention_factor": 3.0}), "rope_scaling.attention_factor = 3.0"),
     ] {
         refused(llama(&[("rope_scaling", scaling)]), Unsupported, &[part]);

@@ -18,6 +18,7 @@ use self::buffer::Arena;
 use self::cache::KvCache;
 use self::experts::Experts;
 use self::head::Format;
+use self::heads::Heads;
 use self::linear::Linear;
 use self::norm::Norm;
 use self::recurrent::{Conv, State};
@@ -26,8 +27,8 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept, MemoryUse, Precision,
-    RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
+    Precision, RoutingParams, Rows,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -46,6 +47,7 @@ mod disjoint;
 mod elementwise;
 mod experts;
 mod head;
+mod heads;
 mod kernels;
 mod linear;
 mod matmul;
@@ -116,6 +118,7 @@ impl Backend for Cpu {
     type Norm = Norm;
     type Vector = Vec<f32>;
     type Experts = Experts;
+    type Heads = Heads;
     type State = State;
     type Conv = Conv;
     type Rope = Rope;
@@ -132,6 +135,10 @@ impl Backend for Cpu {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
         Ok(numbers)
+    }
+
+    fn load_heads(&self, matrices: &LinearData, heads: usize) -> Result<Heads> {
+        Heads::load(self.level, matrices, heads)
     }
 
     fn load_conv(&self, conv: ConvData) -> Result<Conv> {
@@ -203,6 +210,18 @@ impl Backend for Cpu {
 
     fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
         activation::columns(self, x, columns)
+    }
+
+    fn heads_linear(&self, x: &Tensor, heads: &Heads) -> Result<Tensor> {
+        heads::heads_linear(self, x, heads)
+    }
+
+    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<Tensor> {
+        heads::join_heads(self, parts, heads)
+    }
+
+    fn head_columns(&self, x: &Tensor, heads: usize, columns: Range<usize>) -> Result<Tensor> {
+        heads::head_columns(self, x, heads, columns)
     }
 
     fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {

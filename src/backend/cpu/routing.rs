@@ -93,3 +93,60 @@ fn sparse_mixer(logits: &[f32], top_k: usize, jitter: f32) -> Vec<(usize, f32)> 
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(top_k: usize, score: Score) -> Routing {
+        Routing { top_k, score, correction: None, groups: None, normalize: None, scale: 1.0, expert_scale: None }
+    }
+
+    fn experts(chosen: &[(usize, f32)]) -> Vec<usize> {
+        chosen.iter().map(|(expert, _)| *expert).collect()
+    }
+
+    #[test]
+    fn the_softmax_of_the_chosen_is_a_normalised_softmax() {
+        let logits = [0.5, 2.0, -1.0, 1.0];
+        let normalized = Routing { normalize: Some(0.0), ..rule(2, Score::Softmax) };
+        let chosen = choose(&normalized, &logits, None, None);
+        assert_eq!(experts(&chosen), [1, 3]);
+        let first = 1.0 / (1.0 + (-1.0f32).exp());
+        assert!((chosen[0].1 - first).abs() < 1e-6 && (chosen[1].1 - (1.0 - first)).abs() < 1e-6);
+        let scaled = choose(&normalized, &logits, None, Some(&[9.0, 2.0, 9.0, 3.0]));
+        assert!((scaled[0].1 - 2.0 * first).abs() < 1e-6 && (scaled[1].1 - 3.0 * (1.0 - first)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_correction_chooses_but_does_not_weigh() {
+        let logits = [3.0, 2.0, 1.0, 0.0];
+        let chosen = choose(&rule(2, Score::Sigmoid), &logits, Some(&[0.0, 0.0, 0.0, 5.0]), None);
+        assert_eq!(experts(&chosen), [3, 0]);
+        assert_eq!(chosen[0].1, 0.5);
+    }
+
+    #[test]
+    fn only_the_best_groups_count() {
+        // The best single expert is alone in its group; two others are better together.
+        let logits = [4.0, -9.0, 1.0, 1.5, 2.0, 2.5];
+        let groups = Some(Groups { count: 3, chosen: 1, best: 2 });
+        let chosen = choose(&Routing { groups, ..rule(2, Score::Sigmoid) }, &logits, None, None);
+        assert_eq!(experts(&chosen), [5, 4]);
+    }
+
+    #[test]
+    fn equals_go_to_the_lower_number() {
+        assert_eq!(experts(&choose(&rule(2, Score::Softmax), &[1.0; 4], None, None)), [0, 1]);
+    }
+
+    #[test]
+    fn the_sparse_mixer_weighs_by_what_is_near_the_best() {
+        let chosen = choose(&rule(2, Score::SparseMixer(0.01)), &[10.0, 9.9, 1.0], None, None);
+        assert_eq!(experts(&chosen), [0, 1]);
+        let near = 1.0 / (1.0 + (-0.1f32).exp());
+        assert!((chosen[0].1 - near).abs() < 1e-6, "{chosen:?}");
+        // Nothing else is near the second once the first is gone.
+        assert_eq!(chosen[1].1, 1.0);
+    }
+}

@@ -23,8 +23,8 @@ pub(crate) struct Experts {
     gated: bool,
 }
 
-/// One matrix for each expert.
-struct Stacked {
+/// One matrix for each expert, or head.
+pub(super) struct Stacked {
     numbers: Numbers,
     /// `[experts, outputs]`.
     bias: Option<Array>,
@@ -112,6 +112,24 @@ impl Stacked {
             },
         };
         Ok(Self { numbers, bias })
+    }
+
+    /// One stored matrix.
+    pub fn load_one(data: &LinearData, count: usize, exact: bool) -> Result<Self> {
+        let stacked = Self::load_alike(&[data], count, exact)?;
+        transforms::eval(stacked.arrays())?;
+        Ok(stacked)
+    }
+
+    /// `[count, rows, inputs]`, each of the matrices with its own rows.
+    pub fn batched(&self, x: &Array) -> Result<Array> {
+        let y = match &self.numbers {
+            Numbers::Dense(matrices) => x.matmul(matrices)?,
+            Numbers::Quantized { codes, scales, biases, format } => {
+                Packed { codes, scales, biases: biases.as_ref(), format: *format }.matmul(x)?
+            }
+        };
+        cast(y, x.dtype())
     }
 
     fn apply(&self, x: &Array, chosen: &Array, sorted: bool) -> Result<Array> {

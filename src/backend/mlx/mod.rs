@@ -10,8 +10,8 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, Ids, Kept, MemoryUse, Precision,
-    RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
+    Precision, RoutingParams, Rows,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -26,6 +26,7 @@ mod error;
 #[allow(unsafe_code)]
 mod exit;
 mod experts;
+mod heads;
 mod linear;
 mod norm;
 #[allow(unsafe_code)]
@@ -40,7 +41,8 @@ use attention::Rope;
 use cache::KvCache;
 pub(crate) use device::MlxDevice;
 use error::Fault;
-use experts::Experts;
+use experts::{Experts, Stacked};
+use heads::Heads;
 use linear::{Linear, cast};
 use norm::Norm;
 use recurrent::{Conv, State};
@@ -101,6 +103,7 @@ impl Backend for Mlx {
     type Norm = Norm;
     type Vector = Array;
     type Experts = Experts;
+    type Heads = Heads;
     type State = State;
     type Conv = Conv;
     type Rope = Rope;
@@ -119,6 +122,10 @@ impl Backend for Mlx {
 
     fn load_vector(&self, numbers: Vec<f32>) -> Result<Array> {
         self.run(|| Ok(Array::from_slice(&numbers, &[raw::dim(numbers.len())?])))
+    }
+
+    fn load_heads(&self, matrices: &LinearData, heads: usize) -> Result<Heads> {
+        self.run(|| Ok(Heads { matrices: Stacked::load_one(matrices, heads, self.exact)?, heads: raw::dim(heads)? }))
     }
 
     fn load_conv(&self, conv: ConvData) -> Result<Conv> {
@@ -186,6 +193,18 @@ impl Backend for Mlx {
 
     fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
         self.run(|| Ok(raw::slice_axis(&x.0, 1, columns)?.into()))
+    }
+
+    fn heads_linear(&self, x: &Tensor, heads: &Heads) -> Result<Tensor> {
+        self.run(|| Ok(heads::heads_linear(&x.0, heads)?.into()))
+    }
+
+    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<Tensor> {
+        self.run(|| Ok(heads::join_heads(parts, heads)?.into()))
+    }
+
+    fn head_columns(&self, x: &Tensor, heads: usize, columns: Range<usize>) -> Result<Tensor> {
+        self.run(|| Ok(heads::head_columns(&x.0, heads, columns)?.into()))
     }
 
     fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {

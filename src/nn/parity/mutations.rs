@@ -1,6 +1,6 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
-use crate::arch::spec::{Activation, Attention, Ffn, GatedDelta, Layer, Mixer, Moe, Norm, Spec};
+use crate::arch::spec::{Activation, Attention, Ffn, GatedDelta, LatentAttention, Layer, Mixer, Moe, Norm, Spec};
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
 type Change = fn(&mut Spec) -> Option<()>;
@@ -98,6 +98,25 @@ const CHANGES: &[(&str, Change)] = &[
             Some(())
         }
         _ => None,
+    }),
+    ("scale of latent scores", |spec| {
+        latent(spec)?.scale *= 1.1;
+        Some(())
+    }),
+    ("rotary base of latent attention", |spec| {
+        let frequencies = latent(spec)?.rope.inverse_frequencies.iter_mut().skip(1);
+        frequencies.for_each(|frequency| *frequency *= 1.2);
+        Some(())
+    }),
+    // Made so large that norms of what is far from zero show it.
+    ("epsilon of the latent norm", |spec| {
+        latent(spec)?.latent_norm.epsilon = 1.0;
+        Some(())
+    }),
+    ("epsilon of the latent query's norm", |spec| {
+        let norm = &mut latent(spec)?.query.as_mut()?.norm;
+        norm.epsilon = 1.0;
+        Some(())
     }),
     ("norm of the delta net", |spec| epsilon(&mut delta(spec)?.norm)),
     ("decay and step exchanged", |spec| {
@@ -198,6 +217,13 @@ fn find(spec: &mut Spec, fits: impl Fn(&Attention) -> bool) -> Option<&mut Atten
     spec.layers.iter_mut().find_map(|layer| {
         let Mixer::Attention(attention) = &mut layer.mixer else { return None };
         fits(attention).then_some(attention)
+    })
+}
+
+fn latent(spec: &mut Spec) -> Option<&mut LatentAttention> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+        Mixer::Latent(latent) => Some(&mut **latent),
+        _ => None,
     })
 }
 

@@ -1,0 +1,84 @@
+//! Mixtures of experts.
+
+use serde::Serialize;
+
+use super::{Linear, Mlp, Norm};
+
+/// A mixture of experts: each row goes through the experts that its router chooses, and their outputs are added by
+/// weight.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moe {
+    /// Experts to choose from.
+    pub experts: usize,
+    /// Logits of the experts, `[experts, hidden]`.
+    pub router: Linear,
+    /// Norm of what the router sees, where that is not what the experts see.
+    pub router_norm: Option<Norm>,
+    /// How logits become choices and weights.
+    pub routing: Routing,
+    /// Norm of what the experts see.
+    pub norm: Option<Norm>,
+    /// The experts; tensors are stacked, `[experts, outputs, inputs]`.
+    pub mlp: Mlp,
+    /// Norm of what the experts give.
+    pub post_norm: Option<Norm>,
+    /// An expert that every row goes through.
+    pub shared: Option<SharedExpert>,
+}
+
+/// An expert that every row goes through.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SharedExpert {
+    /// Norm of what it sees.
+    pub norm: Option<Norm>,
+    /// Its matrices.
+    pub mlp: Mlp,
+    /// Its output is multiplied by the sigmoid of this product, `[1, hidden]`.
+    pub gate: Option<Linear>,
+    /// Norm of what it gives.
+    pub post_norm: Option<Norm>,
+}
+
+/// How a router chooses. Scores are made of logits; the experts with the highest scores (after a correction, within
+/// the best groups) are chosen; their scores without the correction are the weights.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Routing {
+    /// Experts of a row.
+    pub top_k: usize,
+    /// How scores are made.
+    pub score: Score,
+    /// Name of a tensor, `[experts]`, added to the scores to choose, but not to weigh.
+    pub correction: Option<String>,
+    /// Only experts of the best groups are chosen.
+    pub groups: Option<Groups>,
+    /// Whether weights are divided by their sum, and what is added to it.
+    pub normalize: Option<f32>,
+    /// Factor of all weights.
+    pub scale: f32,
+    /// Name of a tensor, `[experts]`, of factors.
+    pub expert_scale: Option<String>,
+}
+
+/// How logits of experts become scores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// Softmax over all experts.
+    Softmax,
+    /// The sigmoid of each.
+    Sigmoid,
+    /// Sparse mixer (Phi 3.5 MoE): one after the other, the softmax over those that are within twice this relative
+    /// distance from the best that is left.
+    SparseMixer(f32),
+}
+
+/// Groups of experts with consecutive numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Groups {
+    /// How many groups there are.
+    pub count: usize,
+    /// How many of them are chosen from.
+    pub chosen: usize,
+    /// A group is as good as the sum of its best scores, that many of them.
+    pub best: usize,
+}

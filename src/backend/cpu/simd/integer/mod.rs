@@ -87,6 +87,7 @@ pub(in super::super) trait Integer: Simd {
     ///
     /// Unless `codes` has all of 16 rows, `sums` a vector for each block, and `room` four for each unit.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
     fn dots<const BITS: usize, const BYTES: usize>(
         self,
         codes: &[u8],

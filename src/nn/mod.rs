@@ -13,6 +13,4 @@ pub(crate) use load::Builder;
 pub(crate) use sequence::{Sequence, cache_layout};
 
 #[cfg(test)]
-mod parity;
-#[cfg(test)]
 mod tests;

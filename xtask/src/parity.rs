@@ -1,7 +1,7 @@
 //! `cargo xtask parity`: random checkpoints of every family against mlx-lm.
 //!
 //! `tests/parity/bench.py` writes the checkpoints and what mlx-lm computes for them; the ignored test
-//! `nn::parity::bench` compares; this puts the two together and makes a table of what came out.
+//! `nn::tests::parity::bench` compares; this puts the two together and makes a table of what came out.
 
 mod report;
 
@@ -125,7 +125,7 @@ fn compare(root: &Path, cases: &Path, device: &str, with_mlx: bool) -> Result<()
     if with_mlx {
         command.args(["--features", "mlx"]);
     }
-    command.args(["nn::parity::bench", "--", "--exact", "--ignored"]);
+    command.args(["nn::tests::parity::bench", "--", "--exact", "--ignored"]);
     command.env("POCKETMLX_PARITY", cases).env("POCKETMLX_PARITY_DEVICE", device);
     sh::run(&mut command)
 }

@@ -7,6 +7,8 @@
 //! slices, on the number of threads, or on the processor's instructions. Every sum is taken in an order that its
 //! length alone decides (`kernels`), and products are fused with sums everywhere (`simd`).
 #![allow(unsafe_code)]
+// Tiles of registers are indexed by the numbers of rows and columns, several at a time.
+#![allow(clippy::needless_range_loop)]
 
 use std::ops::Range;
 use std::rc::Rc;

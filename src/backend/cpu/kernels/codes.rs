@@ -55,6 +55,12 @@ pub(in super::super) fn block(format: Format) -> Option<usize> {
     }
 }
 
+#[inline(always)]
+fn block_of(stored: &Stored<'_>) -> usize {
+    // Callers ask `block` first.
+    block(stored.format).unwrap_or(UNIT)
+}
+
 /// Floats that [`CodesOfOneRow`] works in.
 pub(in super::super) fn room_of_one_row(stored: &Stored<'_>) -> usize {
     let units = stored.inputs.div_ceil(UNIT);
@@ -72,23 +78,17 @@ fn scale_vectors(stored: &Stored<'_>) -> usize {
     stored.groups().next_multiple_of(LANES)
 }
 
-/// Evaluates an expression with the widths of a matrix's codes, of their units' bytes, and of its blocks.
-macro_rules! with_widths {
-    ($stored:expr, $bits:ident, $bytes:ident, $block:ident => $body:expr) => {{
+/// Evaluates an expression with the width of a format's codes and the bytes of 64 of them.
+macro_rules! with_bits {
+    ($format:expr, $bits:ident, $bytes:ident => $body:expr) => {{
         macro_rules! with {
             ($b:literal, $n:literal) => {{
                 const $bits: usize = $b;
                 const $bytes: usize = $n;
-                if block($stored.format) == Some(UNIT) {
-                    const $block: usize = UNIT;
-                    $body
-                } else {
-                    const $block: usize = UNIT / 2;
-                    $body
-                }
+                $body
             }};
         }
-        match $stored.format {
+        match $format {
             Format::Affine { bits: 2, .. } => with!(2, 16),
             Format::Affine { bits: 3, .. } => with!(3, 24),
             Format::Affine { bits: 4, .. } => with!(4, 32),
@@ -108,39 +108,42 @@ impl IntegerKernel for CodesOfOneRow<'_> {
     fn run<S: Integer>(self, s: S) {
         let mut padding = Vec::new();
         let this = CodesOfOneRow { stored: padded(self.stored, &mut padding), ..self };
-        with_widths!(this.stored, BITS, BYTES, BLOCK => this.run_tiles::<S, BITS, BYTES, BLOCK>(s));
+        this.run_tiles(s);
     }
 }
 
 impl CodesOfOneRow<'_> {
     #[inline(always)]
-    fn run_tiles<S: Integer, const BITS: usize, const BYTES: usize, const BLOCK: usize>(self, s: S) {
+    fn run_tiles<S: Integer>(self, s: S) {
         let (stored, vectors) = (&self.stored, scale_vectors(&self.stored));
         let (x, room) = self.room.split_at_mut(self.x.units.len() * LANES);
         let (sums, room) = room.split_at_mut(self.x.scales.len() * LANES);
         let (fours, room) = room.split_at_mut(4 * self.x.units.len() * LANES);
         let (scales, biases) = room.split_at_mut(vectors * LANES);
-        let fours = cast_mut::<[i32; LANES]>(fours);
         let (x, sums) = (cast_mut::<Unit>(x), cast_mut::<[i32; LANES]>(sums));
+        let fours = cast_mut::<[i32; LANES]>(fours);
         let (scales, biases) = (scales.as_chunks_mut().0, &mut biases.as_chunks_mut().0[..vectors]);
 
         // The last unit is apart when it is half a one.
-        let (whole, row_bytes) = (stored.inputs / UNIT, stored.row_bytes());
+        let (block, whole, row_bytes) = (block_of(stored), stored.inputs / UNIT, stored.row_bytes());
         let (x_whole, x_half) = x.split_at_mut(whole);
-        s.arrange_units::<BITS, BLOCK>(&self.x.units[..whole], x_whole);
+        with_bits!(stored.format, BITS, _BYTES => s.arrange_units::<BITS>(block, &self.x.units[..whole], x_whole));
         x_half.copy_from_slice(&self.x.units[whole..]);
         for (tile, out) in self.out.chunks_mut(LANES).enumerate() {
             let tile = Tile16::new(stored, self.outputs.start + tile * LANES);
-            let (sums_of_whole, sums_of_half) = sums.split_at_mut(whole * UNIT / BLOCK);
+            let (sums_of_whole, sums_of_half) = sums.split_at_mut(whole * UNIT / block);
             let codes = &stored.codes[tile.first * row_bytes..];
-            s.dots::<BITS, BYTES, BLOCK>(codes, row_bytes, x_whole, ROWS_AHEAD * row_bytes, sums_of_whole, fours);
-            if !x_half.is_empty() {
-                let halves = half_units::<BYTES>(codes, row_bytes);
-                s.dots::<BITS, BYTES, BLOCK>(halves.as_flattened(), BYTES, x_half, 0, sums_of_half, fours);
-            }
+            with_bits!(stored.format, BITS, BYTES => {
+                let ahead = ROWS_AHEAD * row_bytes;
+                s.dots::<BITS, BYTES>(codes, row_bytes, x_whole, ahead, block, sums_of_whole, fours);
+                if !x_half.is_empty() {
+                    let halves = half_units::<BYTES>(codes, row_bytes);
+                    s.dots::<BITS, BYTES>(halves.as_flattened(), BYTES, x_half, 0, block, sums_of_half, fours);
+                }
+            });
             transposed_scales(s, stored, tile.first, scales, biases);
 
-            let per_group = stored.inputs / BLOCK / stored.groups();
+            let per_group = stored.inputs / block / stored.groups();
             let mut total = s.splat(0.0);
             let mut b = 0;
             for (scale, bias) in scales.iter().zip(biases.iter()).take(stored.groups()) {
@@ -279,32 +282,31 @@ impl IntegerKernel for CodesOfRows<'_> {
             let first = Tile16::new(&this.stored, this.outputs.start + tile * LANES).first;
             transposed_scales(s, &this.stored, first, &mut scales[range.clone()], &mut biases[range]);
         }
-        with_widths!(this.stored, BITS, BYTES, BLOCK => {
-            this.pack::<S, BITS, BYTES>(s, packed);
-            // From here on, codes of fewer bits have code of their own only where that is worth it.
-            if BITS < 8 && S::NARROW {
-                this.multiply::<S, 7, BLOCK>(s, packed, scales, biases);
-            } else {
-                this.multiply::<S, 8, BLOCK>(s, packed, scales, biases);
-            }
-        });
+        this.pack(s, packed);
+        // From here on, codes of fewer bits have code of their own only where that is worth it.
+        match this.stored.format {
+            Format::Affine { bits, .. } if bits < 8 && S::NARROW => this.multiply::<S, 7>(s, packed, scales, biases),
+            _ => this.multiply::<S, 8>(s, packed, scales, biases),
+        }
     }
 }
 
 impl CodesOfRows<'_> {
     /// Codes a byte each: for each 16 outputs and each 4 inputs a vector of 16 fours.
     #[inline(always)]
-    fn pack<S: Integer, const BITS: usize, const BYTES: usize>(&self, s: S, packed: &mut [[u8; UNIT]]) {
+    fn pack<S: Integer>(&self, s: S, packed: &mut [[u8; UNIT]]) {
         let (units, row_bytes) = (self.stored.inputs.div_ceil(UNIT), self.stored.row_bytes());
         for (tile, packed) in packed.chunks_exact_mut(units * LANES).enumerate() {
             let first = Tile16::new(&self.stored, self.outputs.start + tile * LANES).first;
             let codes = &self.stored.codes[first * row_bytes..];
             let (whole, half) = packed.split_at_mut(self.stored.inputs / UNIT * LANES);
-            s.pack::<BITS, BYTES>(codes, row_bytes, whole);
-            if !half.is_empty() {
-                let halves = half_units::<BYTES>(codes, row_bytes);
-                s.pack::<BITS, BYTES>(halves.as_flattened(), BYTES, half);
-            }
+            with_bits!(self.stored.format, BITS, BYTES => {
+                s.pack::<BITS, BYTES>(codes, row_bytes, whole);
+                if !half.is_empty() {
+                    let halves = half_units::<BYTES>(codes, row_bytes);
+                    s.pack::<BITS, BYTES>(halves.as_flattened(), BYTES, half);
+                }
+            });
         }
     }
 }
@@ -318,17 +320,13 @@ struct Tile<'a> {
     groups: usize,
     /// Blocks that share one.
     per_group: usize,
+    /// Vectors of packed codes in a block.
+    fours: usize,
 }
 
 impl CodesOfRows<'_> {
     #[inline(always)]
-    fn multiply<S: Integer, const BITS: usize, const BLOCK: usize>(
-        &self,
-        s: S,
-        packed: &[[u8; UNIT]],
-        scales: &[Lanes],
-        biases: &[Lanes],
-    ) {
+    fn multiply<S: Integer, const BITS: usize>(&self, s: S, packed: &[[u8; UNIT]], scales: &[Lanes], biases: &[Lanes]) {
         let tiles = self.outputs.len().div_ceil(LANES);
         let tile = |index: usize| {
             let (codes, vectors) = (packed.len() / tiles, scales.len() / tiles);
@@ -338,7 +336,8 @@ impl CodesOfRows<'_> {
                 scales: &scales[index * vectors..][..vectors],
                 biases: &biases[index * vectors..][..vectors],
                 groups,
-                per_group: self.stored.inputs / BLOCK / groups,
+                fours: block_of(&self.stored) / 4,
+                per_group: self.stored.inputs / block_of(&self.stored) / groups,
             }
         };
         let mut row = 0;
@@ -346,6 +345,7 @@ impl CodesOfRows<'_> {
             let left = self.x.rows - row;
             let count = match S::REGISTERS {
                 Registers::Full if left >= 12 => 12,
+                Registers::Full if left >= 8 => 8,
                 Registers::Full if left >= 4 => 4,
                 Registers::Full => 1,
                 _ if left >= 2 => 2,
@@ -353,12 +353,13 @@ impl CodesOfRows<'_> {
             };
             for index in 0..tiles {
                 match (S::REGISTERS, count) {
-                    (Registers::Full, 12) => self.rows::<S, BITS, BLOCK, 12>(s, row, index, tile(index)),
-                    (Registers::Full, 4) => self.rows::<S, BITS, BLOCK, 4>(s, row, index, tile(index)),
+                    (Registers::Full, 12) => self.rows::<S, BITS, 12>(s, row, index, tile(index)),
+                    (Registers::Full, 8) => self.rows::<S, BITS, 8>(s, row, index, tile(index)),
+                    (Registers::Full, 4) => self.rows::<S, BITS, 4>(s, row, index, tile(index)),
                     (Registers::Half | Registers::Narrow, 2) => {
-                        self.rows::<S, BITS, BLOCK, 2>(s, row, index, tile(index));
+                        self.rows::<S, BITS, 2>(s, row, index, tile(index));
                     }
-                    _ => self.rows::<S, BITS, BLOCK, 1>(s, row, index, tile(index)),
+                    _ => self.rows::<S, BITS, 1>(s, row, index, tile(index)),
                 }
             }
             row += count;
@@ -366,14 +367,8 @@ impl CodesOfRows<'_> {
     }
 
     #[inline(always)]
-    fn rows<S: Integer, const BITS: usize, const BLOCK: usize, const ROWS: usize>(
-        &self,
-        s: S,
-        row: usize,
-        index: usize,
-        tile: Tile<'_>,
-    ) {
-        let totals = multiply_tile::<S, BITS, BLOCK, ROWS>(s, &tile, self.x, row);
+    fn rows<S: Integer, const BITS: usize, const ROWS: usize>(&self, s: S, row: usize, index: usize, tile: Tile<'_>) {
+        let totals = multiply_tile::<S, BITS, ROWS>(s, &tile, self.x, row);
         let first = self.outputs.start + index * LANES;
         let count = (self.outputs.end - first).min(LANES);
         let skip = Tile16::new(&self.stored, first).skip;
@@ -393,7 +388,7 @@ impl CodesOfRows<'_> {
 }
 
 #[inline(always)]
-fn multiply_tile<S: Integer, const BITS: usize, const BLOCK: usize, const ROWS: usize>(
+fn multiply_tile<S: Integer, const BITS: usize, const ROWS: usize>(
     s: S,
     tile: &Tile<'_>,
     all: Quantized<'_>,
@@ -406,16 +401,16 @@ fn multiply_tile<S: Integer, const BITS: usize, const BLOCK: usize, const ROWS: 
     for r in 0..ROWS {
         let row = all.row(row + r);
         (x[r], scales[r], sums[r]) = (row.units.as_flattened().as_chunks().0, row.scales, row.sums);
-        assert!(x[r].len() >= blocks * BLOCK / 4 && scales[r].len() >= blocks && sums[r].len() >= blocks);
+        assert!(x[r].len() >= blocks * tile.fours && scales[r].len() >= blocks && sums[r].len() >= blocks);
     }
-    assert!(tile.packed.len() >= blocks * BLOCK / 4);
+    assert!(tile.packed.len() >= blocks * tile.fours);
     let mut totals = [s.splat(0.0); ROWS];
     let mut b = 0;
     for (scale, bias) in tile.scales.iter().zip(tile.biases).take(tile.groups) {
         let (scale, bias) = (s.load(scale), s.load(bias));
         for _ in 0..tile.per_group {
             let mut dots = [s.zeros(); ROWS];
-            for k in b * BLOCK / 4..(b + 1) * BLOCK / 4 {
+            for k in b * tile.fours..(b + 1) * tile.fours {
                 // SAFETY: the lengths are asserted above.
                 unsafe {
                     let codes = s.load_codes(tile.packed.get_unchecked(k));

@@ -13,7 +13,9 @@ use crate::error::Result;
 
 /// Fewer rows are multiplied one by one; then codes are not rearranged first.
 const ROWS_MIN: usize = 3;
-/// Codes that stay in the second-level cache, a byte each, while rows pass by.
+/// So many rows pass by 16 outputs at a time, whose codes stay in the first-level cache, a byte each.
+const ROWS_FEW: usize = 24;
+/// Codes that stay in the second-level cache while more rows pass by.
 const CACHED_CODES: usize = 256 << 10;
 
 /// `x · Wᵀ + bias`.
@@ -65,25 +67,27 @@ fn many_rows(cpu: &Cpu, rows: &[(usize, Quantized<'_>)], product: &Product<'_>) 
     let (threads, level) = (cpu.pool.threads(), cpu.level);
     let size = (CACHED_CODES / product.inputs).min(product.outputs() / (8 * threads)).clamp(1, 64);
     let chunks = Chunks::new(&product.parts, size.next_multiple_of(LANES));
-    let whole = |part: &Part| room_of_rows(&part.stored(), chunks.size.min(part.outputs));
-    let size = product.parts.iter().map(|part| whole(part)).max().unwrap_or(0);
+    let count = rows.first().map_or(0, |(_, rows)| rows.rows);
+    let step = if count <= ROWS_FEW { LANES } else { chunks.size };
+    let size = product.parts.iter().map(|part| room_of_rows(&part.stored(), step.min(part.outputs))).max().unwrap_or(0);
     let mut room = cpu.arena.allocate(size * threads)?;
     let room = Disjoint::new(&mut room);
-    let count = rows.first().map_or(0, |(_, rows)| rows.rows);
     cpu.run(product.weights() * count > SERIAL_WEIGHTS, chunks.count, |thread, chunk| {
         let (part, start, end) = chunks.get(chunk);
-        // SAFETY: no other call has this thread's number.
-        let room = unsafe { room.part(thread * size, size) };
-        level.run_integer(CodesOfRows {
-            stored: part.stored(),
-            outputs: start..end,
-            x: rows_of(rows, part),
-            bias: part.bias.as_deref(),
-            out: &product.out,
-            start: part.start,
-            stride: product.stride,
-            room,
-        });
+        for start in (start..end).step_by(step) {
+            // SAFETY: no other call has this thread's number.
+            let room = unsafe { room.part(thread * size, size) };
+            level.run_integer(CodesOfRows {
+                stored: part.stored(),
+                outputs: start..end.min(start + step),
+                x: rows_of(rows, part),
+                bias: part.bias.as_deref(),
+                out: &product.out,
+                start: part.start,
+                stride: product.stride,
+                room,
+            });
+        }
     })
 }
 

@@ -206,8 +206,8 @@ impl Integer for Avx512<true> {
     // Codes of 4 bits are multiplied two units at a time: the low halves of their bytes with the even numbers, the
     // high ones with the odd numbers, so that the lanes of both units stay apart.
     #[inline(always)]
-    fn arrange_units<const BITS: usize, const BLOCK: usize>(self, x: &[Unit], arranged: &mut [Unit]) {
-        if BITS != 4 || BLOCK != UNIT {
+    fn arrange_units<const BITS: usize>(self, block: usize, x: &[Unit], arranged: &mut [Unit]) {
+        if BITS != 4 || block != UNIT {
             arranged.copy_from_slice(x);
             return;
         }
@@ -219,17 +219,18 @@ impl Integer for Avx512<true> {
     }
 
     #[inline(always)]
-    fn dots<const BITS: usize, const BYTES: usize, const BLOCK: usize>(
+    fn dots<const BITS: usize, const BYTES: usize>(
         self,
         codes: &[u8],
         stride: usize,
         x: &[Unit],
         ahead: usize,
+        block: usize,
         sums: &mut [[i32; LANES]],
         room: &mut [[i32; LANES]],
     ) {
-        if BITS != 4 || BLOCK != UNIT {
-            return dots_of_units::<Self, BITS, BYTES, BLOCK>(self, codes, stride, x, ahead, sums, room);
+        if BITS != 4 || block != UNIT {
+            return dots_of_units::<Self, BITS, BYTES>(self, codes, stride, x, ahead, block, sums, room);
         }
         assert!(x.is_empty() || codes.len() >= (LANES - 1) * stride + x.len() * BYTES);
         let (pairs, rest) = x.as_chunks::<2>();
@@ -260,7 +261,7 @@ impl Integer for Avx512<true> {
         }
         if !rest.is_empty() {
             let codes = &codes[2 * pairs.len() * BYTES..];
-            dots_of_units::<Self, BITS, BYTES, BLOCK>(self, codes, stride, rest, ahead, sums_of_rest, room);
+            dots_of_units::<Self, BITS, BYTES>(self, codes, stride, rest, ahead, block, sums_of_rest, room);
         }
     }
 

@@ -76,7 +76,7 @@ pub(in super::super) trait Integer: Simd {
 
     /// Puts `x` into the order that [`dots`](Self::dots) wants.
     #[inline(always)]
-    fn arrange_units<const BITS: usize, const BLOCK: usize>(self, x: &[Unit], arranged: &mut [Unit]) {
+    fn arrange_units<const BITS: usize>(self, _block: usize, x: &[Unit], arranged: &mut [Unit]) {
         arranged.copy_from_slice(x);
     }
 
@@ -87,16 +87,18 @@ pub(in super::super) trait Integer: Simd {
     ///
     /// Unless `codes` has all of 16 rows, `sums` a vector for each block, and `room` four for each unit.
     #[inline(always)]
-    fn dots<const BITS: usize, const BYTES: usize, const BLOCK: usize>(
+    #[allow(clippy::too_many_arguments)]
+    fn dots<const BITS: usize, const BYTES: usize>(
         self,
         codes: &[u8],
         stride: usize,
         x: &[Unit],
         ahead: usize,
+        block: usize,
         sums: &mut [[i32; LANES]],
         room: &mut [[i32; LANES]],
     ) {
-        dots_of_units::<Self, BITS, BYTES, BLOCK>(self, codes, stride, x, ahead, sums, room);
+        dots_of_units::<Self, BITS, BYTES>(self, codes, stride, x, ahead, block, sums, room);
     }
 
     /// Codes of 16 rows, a byte each: for every 4 inputs a vector of 16 fours. Rows begin `stride` bytes after one
@@ -146,12 +148,13 @@ fn prefetch_rows<S: Integer>(s: S, at: *const u8, stride: usize) {
 /// [`Integer::dots`], unit by unit. Four rows are read at a time: processors fetch ahead along a few streams only.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn dots_of_units<S: Integer, const BITS: usize, const BYTES: usize, const BLOCK: usize>(
+fn dots_of_units<S: Integer, const BITS: usize, const BYTES: usize>(
     s: S,
     codes: &[u8],
     stride: usize,
     x: &[Unit],
     ahead: usize,
+    block: usize,
     sums: &mut [[i32; LANES]],
     room: &mut [[i32; LANES]],
 ) {
@@ -170,10 +173,10 @@ fn dots_of_units<S: Integer, const BITS: usize, const BYTES: usize, const BLOCK:
             s.store_sums(s.add_fours(dots), &mut room[four]);
         }
     }
-    let blocks = UNIT / BLOCK;
+    let blocks = UNIT / block;
     for (room, sums) in room.iter().zip(sums[..x.len() * blocks].chunks_exact_mut(blocks)) {
         let (low, high) = join(s, room);
-        if BLOCK == UNIT {
+        if block == UNIT {
             s.store_sums(s.add_sums(low, high), &mut sums[0]);
         } else {
             s.store_sums(low, &mut sums[0]);

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Builder, Decoder, Sequence};
 use crate::arch::{self, spec::Spec};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::{Backend, Ids, Precision, Rows};
 use crate::error::Result;
+use crate::nn::{Builder, Decoder, Sequence};
 use crate::source;
 use crate::weights::{self, Tensors};
 

@@ -13,9 +13,9 @@ class Config:
     """The fields of config.json that matter here."""
 
     vocab_size: int = 2048
-    hidden_size: int = 320
-    num_hidden_layers: int = 8
-    intermediate_size: int = 832
+    hidden_size: int = 256
+    num_hidden_layers: int = 12
+    intermediate_size: int = 704
     num_attention_heads: int = 6
     num_key_value_heads: int = 2
     head_dim: int = 64
@@ -24,11 +24,11 @@ class Config:
     max_position_embeddings: int = 2048
 
 
-def config_json(config, end, pad, group_size, bits):
-    """The text of config.json for an MLX folder."""
-    quantization = {"group_size": group_size, "bits": bits, "mode": "affine"}
+def config_json(config, end, pad, quantization):
+    """The text of config.json for an MLX folder; `quantization` is empty for plain weights."""
     fields = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", **asdict(config), "hidden_act": "silu", "attention_bias": False, "tie_word_embeddings": True,
-              "torch_dtype": "bfloat16", "eos_token_id": end, "pad_token_id": pad, "quantization": quantization, "quantization_config": quantization}
+              "torch_dtype": "bfloat16" if quantization else "float32", "eos_token_id": end, "pad_token_id": pad}
+    fields |= {"quantization": quantization, "quantization_config": quantization} if quantization else {}
     return json.dumps(fields, indent=1) + "\n"
 
 

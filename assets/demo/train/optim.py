@@ -33,7 +33,7 @@ class Optimizer:
                 self.groups.setdefault(tuple(weight.shape), []).append(name)
         self.momentum = {shape: torch.zeros(len(names), *shape, device=self.master[names[0]].device) for shape, names in self.groups.items()}
         self.others = [name for name in named if not any(name in names for names in self.groups.values())]
-        self.moments = {name: (torch.zeros_like(self.master[name]), torch.zeros_like(self.master[name])) for name in self.others}
+        self.moments = [[torch.zeros_like(self.master[name]) for name in self.others] for _ in range(2)]
         self.named, self.count = named, 0
         self.orthogonal = torch.compile(orthogonal) if compiled else orthogonal
         self.fake = torch.compile(fake) if compiled else fake
@@ -50,22 +50,23 @@ class Optimizer:
             masters = [self.master[name] for name in names]
             torch._foreach_mul_(masters, 1 - rate * self.decay)
             torch._foreach_add_(masters, list(update.unbind()), alpha=-rate)
-        for name in self.others:
-            first, second = self.moments[name]
-            gradient = self.named[name].grad.float()
-            first.lerp_(gradient, 0.1)
-            second.lerp_(gradient.square(), 0.05)
-            update = (first / (1 - 0.9**self.count)) / ((second / (1 - 0.95**self.count)).sqrt() + 1e-8)
-            self.master[name].add_(update, alpha=-self.other_rate * factor)
+        first, second = self.moments
+        gradients = [self.named[name].grad.float() for name in self.others]
+        torch._foreach_lerp_(first, gradients, 0.1)
+        torch._foreach_lerp_(second, torch._foreach_mul(gradients, gradients), 0.05)
+        divisor = torch._foreach_sqrt(torch._foreach_div(second, 1 - 0.95**self.count))
+        torch._foreach_add_(divisor, 1e-8)
+        update = torch._foreach_div(torch._foreach_div(first, 1 - 0.9**self.count), divisor)
+        torch._foreach_add_([self.master[name] for name in self.others], update, alpha=-self.other_rate * factor)
 
     @torch.no_grad()
     def publish(self, quantized):
         """Copy the master weights into the model, through quantization or plainly."""
-        for shape, names in self.groups.items():
+        values = {}
+        for names in self.groups.values():
             stacked = torch.stack([self.master[name] for name in names])
-            stacked = self.fake(stacked) if quantized else stacked
-            for name, weight in zip(names, stacked.unbind()):
-                self.named[name].copy_(weight)
+            values |= zip(names, (self.fake(stacked) if quantized else stacked).unbind())
         for name in self.others:
             master = self.master[name]
-            self.named[name].copy_(fake(master) if quantized and master.ndim == 2 else master)
+            values[name] = fake(master) if quantized and master.ndim == 2 else master
+        torch._foreach_copy_([self.named[name] for name in values], list(values.values()))

@@ -1,5 +1,7 @@
 """MLX's affine quantization, and writing an MLX folder."""
 
+import json
+
 import torch
 from safetensors.torch import save_file
 
@@ -54,6 +56,24 @@ def tensors(parameters):
         else:
             out[name] = weight.bfloat16().contiguous()
     return out
+
+
+def save_full(parameters, folder, shard=15_000_000):
+    """Write all weights in float32, in files of at most about `shard` bytes, with their index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, sizes = [{}], [0]
+    for name in sorted(parameters):
+        weight = parameters[name].detach().float().cpu().contiguous()
+        if sizes[-1] + weight.nbytes > shard:
+            shards.append({})
+            sizes.append(0)
+        shards[-1][name] = weight
+        sizes[-1] += weight.nbytes
+    files = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    for file, tensors_ in zip(files, shards):
+        save_file(tensors_, folder / file, metadata={"format": "mlx"})
+    index = {"metadata": {"total_size": sum(sizes)}, "weight_map": {name: file for file, tensors_ in zip(files, shards) for name in tensors_}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
 def save(parameters, path):

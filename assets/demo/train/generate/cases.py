@@ -7,9 +7,11 @@ from .context import Context
 from .conversation import BANK, SHORT, Conversation
 from .heldout import EVERYDAY, HELD_BANK
 from .recall import CORE
+from .tool_everyday import everyday_tool
+from .tool_kinds import UNSEEN
 
 SKILLS = ("arithmetic", "recall", "tools", "json", "system")
-EXTRAS = ("result", "restraint", "outside", "story")
+UNSEEN_BANK = BANK | {f"tools.domain.{name}": asks for name, (*_, asks) in UNSEEN.items()}
 
 
 def single(ctx, turn):
@@ -33,17 +35,29 @@ def recall_case(ctx, plain):
 
 
 def tools_case(ctx, plain, last):
-    """Some tools and a request; `last` is the `call`, the answer after its `result`, or a turn without need of them (`restraint`)."""
+    """Some tools and a request; `last` is the `call`, the answer after its `result`, a turn without need of them (`restraint`) or a request that none of them fits (`none`)."""
     talk = Conversation(ctx)
     offered = tools.make_tools(ctx, domains=EVERYDAY if ctx.bank is HELD_BANK else tools.DOMAINS)
-    talk.tools = [tool[0] for tool in ctx.rng.sample(offered, len(offered))]
+    if last == "none":
+        offered = offered[:1] if ctx.chance(0.3) else offered
+    talk.tools = [tool.definition for tool in ctx.rng.sample(offered, len(offered))]
     if last == "restraint":
         turn = talk.add(arithmetic.arithmetic(ctx) if ctx.chance(0.5) else Conversation(plain).turn({"about": 1, "talk": 1}))
         return talk, {"kind": "no call", "inner": turn.check}
+    if last == "none":
+        return talk, talk.add(tools.no_tool(ctx, offered)).check
     turn = talk.add(tools.tool_call(ctx, offered, ctx.rng.randrange(len(offered))))
     if last == "result":
         turn = talk.add(tools.tool_result(ctx))
     return talk, turn.check
+
+
+def kinds_case(ctx):
+    """One to four tools of kinds that training never saw, and a request for one of them."""
+    talk = Conversation(ctx)
+    offered = [everyday_tool(ctx, UNSEEN, name) for name in ctx.rng.sample(list(UNSEEN), ctx.rng.choice([1, 2, 3, 4]))]
+    talk.tools = [tool.definition for tool in offered]
+    return talk, talk.add(tools.tool_call(ctx, offered, ctx.rng.randrange(len(offered)))).check
 
 
 def system_case(ctx, plain):
@@ -63,11 +77,11 @@ def system_case(ctx, plain):
 def case(skill, kind, index):
     """One case as a dictionary: skill, kind, messages up to the answer, tools, the reference answer and its check."""
     rng = random.Random(f"{skill}/{kind}/{index}")
-    ctx = Context(rng, HELD_BANK if kind == "phrasing" else BANK, held=True, noisy=False)
+    ctx = Context(rng, {"phrasing": HELD_BANK, "unseen": UNSEEN_BANK}.get(kind, BANK), held=True, noisy=False)
     plain = Context(rng, BANK, held=True, noisy=False)
     makers = {
         "arithmetic": lambda: single(ctx, arithmetic.arithmetic(ctx)), "json": lambda: single(ctx, extract.extract(ctx)), "recall": lambda: recall_case(ctx, plain),
-        "tools": lambda: tools_case(ctx, plain, "call"), "result": lambda: tools_case(ctx, plain, "result"), "restraint": lambda: tools_case(ctx, plain, "restraint"),
+        "tools": lambda: tools_case(ctx, plain, "call"), "result": lambda: tools_case(ctx, plain, "result"), "restraint": lambda: tools_case(ctx, plain, "restraint"), "none": lambda: tools_case(ctx, plain, "none"), "kinds": lambda: kinds_case(ctx),
         "system": lambda: system_case(ctx, plain), "outside": lambda: single(ctx, outside.outside(ctx)), "story": lambda: single(ctx, story.story(ctx)),
     }
     talk, check = makers[skill]()
@@ -77,5 +91,5 @@ def case(skill, kind, index):
 
 def all_cases(count=200):
     """Every case of the evaluation."""
-    listed = [(skill, kind) for skill in SKILLS + ("outside",) for kind in ("phrasing", "filling")] + [("result", "filling"), ("restraint", "phrasing"), ("story", "filling")]
+    listed = [(skill, kind) for skill in SKILLS + ("outside",) for kind in ("phrasing", "filling")] + [("kinds", "unseen"), ("result", "filling"), ("restraint", "phrasing"), ("none", "filling"), ("story", "filling")]
     return [case(skill, kind, index) for skill, kind in listed for index in range(count)]

@@ -43,21 +43,34 @@ class Context:
         """A user's text: one of the key's phrasings in this user's style, with fillings kept exact.
 
         `used` then names the slots that occur in it."""
-        flat = pieces(parse(self.rng.choice(self.bank[key])), self.rng)
-        self.used = {v for k, v in flat if k != LITERAL}
-        self.scrambled = self.loose and self.rng.random() < 0.5
-        text = "".join(self._styled(v) if k == LITERAL else str(slots[v]) for k, v in flat) or "?"
-        if self.bare and text[-1] in ".!?" and len(text) > 1:
-            text = text[:-1]
-        raw = self.lower or flat[0][0] != LITERAL
-        text = text if raw or self.rng.random() < 0.1 else text[0].upper() + text[1:]
+        text = self.fill(self.rng.choice(self.bank[key]), **slots)
+        raw = self.raw
         if self.loose and self.rng.random() < 0.4 and key.split(".")[0] not in ("system", "tools", "talk") and (key.count(".") == 1 or key.endswith((".ask", ".tell"))) and (key == "extract.ask" or not key.startswith("extract")):
             text = wrap(text, self.rng) if not raw else text + ", " + self.rng.choice(CLOSERS)
         return text
 
+    def fill(self, template, /, *, scrambled=0.0, **slots):
+        """A text from a template in this user's style; `used` names the slots that occur, `raw` says that its first letter stays.
+
+        `scrambled` is how much more than usual of its wording is lost."""
+        flat = pieces(parse(template), self.rng)
+        self.used = {v for k, v in flat if k != LITERAL}
+        self.scrambled = scrambled or float(self.loose and self.rng.random() < 0.5)
+        text = "".join(self._styled(v) if k == LITERAL else str(slots[v]) for k, v in flat) or "?"
+        if self.bare and text[-1] in ".!?" and len(text) > 1:
+            text = text[:-1]
+        self.raw = self.lower or flat[0][0] != LITERAL
+        return text if self.raw or self.rng.random() < 0.1 else text[0].upper() + text[1:]
+
+    def unfamiliar(self, text):
+        """A request after words that say nothing about it, whatever they are."""
+        begin = " ".join(self.made_up() if self.chance(0.2) else words.made_up(self.rng, self.held, real=1.0) for _ in range(self.rng.randint(1, 4)))
+        begin = begin if self.lower else begin[0].upper() + begin[1:]
+        return begin + self.rng.choice([" ", " ", " ", ": ", ", ", " to "]) + text
+
     def _styled(self, literal):
         if self.scrambled:
-            literal = scramble(literal, self.rng, lambda: words.made_up(self.rng, self.held, real=0.6))
+            literal = scramble(literal, self.rng, lambda: words.made_up(self.rng, self.held, real=0.6), self.scrambled)
         if self.typos:
             literal = misspell(literal, self.rng, self.typos)
         if self.bare:

@@ -8,7 +8,7 @@ for module in (about, arithmetic, extract, outside, recall, story, system, talk,
     BANK |= module.PHRASES
 
 # How often each skill is chosen for a turn.
-WEIGHTS = {"arithmetic": 15, "extra": 4, "tell": 12, "recall": 12, "extract": 28, "about": 13, "talk": 9, "outside": 13, "story": 5, "unclear": 2}
+WEIGHTS = {"arithmetic": 15, "extra": 4, "tell": 12, "recall": 12, "extract": 28, "about": 13, "talk": 9, "outside": 13, "story": 5, "unclear": 2, "echo": 2}
 BESIDE_TOOLS = {"arithmetic": 20, "extra": 3, "about": 30, "talk": 30, "outside": 5, "tell": 6, "recall": 6, "extract": 5}
 SHORT = {"arithmetic": 20, "extra": 5, "about": 30, "talk": 30, "outside": 12, "unclear": 2, "story": 1}
 
@@ -58,7 +58,7 @@ class Conversation:
         if skill == "about":
             topic = ctx.rng.choice(list(about.TOPICS))
             return self.identity() if self.name and topic in ("who", "name") else about.about(ctx, topic)
-        plain = {"arithmetic": arithmetic.arithmetic, "extra": arithmetic.extra_arithmetic, "talk": talk.talk, "outside": outside.outside, "story": story.story, "unclear": talk.unclear}
+        plain = {"arithmetic": arithmetic.arithmetic, "extra": arithmetic.extra_arithmetic, "talk": talk.talk, "outside": outside.outside, "story": story.story, "unclear": talk.unclear, "echo": talk.echo}
         return plain[skill](ctx)
 
 
@@ -69,9 +69,12 @@ def tool_conversation(ctx):
         talk_.set_system(ctx.rng.choice(["plain", "plain", "name"]))
     offered = tools.make_tools(ctx, named=ctx.chance(0.15))
     order = ctx.rng.sample(range(len(offered)), len(offered))
-    talk_.tools = [offered[i][0] for i in order]
+    talk_.tools = [offered[i].definition for i in order]
     for _ in range(ctx.rng.choice([1, 1, 1, 2, 2, 3])):
-        if ctx.chance(0.78):
+        draw = ctx.rng.random()
+        if draw < 0.03:
+            talk_.add(tools.no_tool(ctx, offered))
+        elif draw < 0.8:
             talk_.add(tools.tool_call(ctx, offered, ctx.rng.randrange(len(offered))))
             talk_.add(tools.tool_result(ctx))
         else:
@@ -109,5 +112,5 @@ def conversation(rng):
     """A random conversation for training."""
     ctx = Context(rng, BANK)
     draw = rng.random()
-    make = tool_conversation if draw < 0.36 else recall_conversation if draw < 0.5 else chat_conversation
+    make = tool_conversation if draw < 0.44 else recall_conversation if draw < 0.56 else chat_conversation
     return make(ctx)

@@ -7,6 +7,7 @@ from .context import chat
 from .grammar import expand
 from .extract_more import REQUESTS, SENTENCES
 from .extract_clauses import AFTER, ASIDES, BEFORE, CLAUSES, FREE
+from .extract_salad import salad
 
 KEYS_SAID = "[with the keys|with keys|with the fields|using the keys|using keys|with the properties|and the keys|keys:|fields:|with these keys:|with exactly the keys|having the keys|that has the keys|with]"
 MAKE = "[turn|convert|change|transform|rewrite|put|make|parse|format|translate|bring]"
@@ -30,6 +31,7 @@ PHRASES = {"extract.ask": [
     "[Map|Translate|Transfer|Transcribe|Reduce|Pack|Boil down|Condense|Summarise|Sum up] [this|the text|the sentence|this line] [to|into|onto|as] [JSON|a JSON object] [({keys})|with {keys}|having {keys}|whose keys are {keys}|that has {keys}|made of {keys}]: {text}",
     "[What|Which] JSON [object |][has|holds|gives|stores|contains] {keys} of [this|the sentence]: {text}", "[I'd like|I want|I need|Give me|Show me|Let me have|Send me|We need] {keys} [as|in|in the form of|formatted as] [JSON|a JSON object|json][. |: |, ]" + "[from|Text:|out of|here:|source:|taken from|] {text}",
     "{text} [Please|Now|Next|Then|So][ |, ]" + "[list|give|write|show|put|return] {keys} [as|in|in a|as a] JSON [object|form|record|][.|]", "[Data|Record|Note|Line]: {text} [Desired|Wanted|Needed|Required] [keys|fields]: {keys}[.|]",
+    "[pull|take|pick|read|fetch] [the |]{keys} [out of|from] [this|this text|the following|the sentence]: {text}", "[which|what] {keys} [does this mention|do you find here|are in this]? {text}",
     "[I have|Here is|This is|Here comes] a [sentence|text|message]: {text} [Please |]" + "[turn|convert] it [into|to] JSON " + KEYS_SAID + " {keys}[.|]",
 ]}
 # domain: ({field: (kind, key names)}, sentences)
@@ -64,6 +66,8 @@ PLACES = "park school church museum theatre station square harbour hotel castle 
 EVENTS = "meeting concert party lunch dinner workshop lecture class exam picnic wedding rehearsal interview market parade webinar training reading match tour".split()
 SKIES = "sunny cloudy rainy windy foggy snowy stormy clear dry icy".split()
 LEVELS = "low medium high urgent normal".split()
+# Kinds whose values show by themselves what they are, as long as no other of their sort is near.
+SORTS = {"person": "name", "city": "name", "title": "name", "mail": "mail", "phone": "phone", "age": "number", "count": "number", "year": "number", "price": "number", "degrees": "number", "day": "day", "time": "time"}
 VERBS = "clean paint fix check wash sell bring pack print sort move order".split()
 
 
@@ -131,15 +135,26 @@ def extract(ctx, domains=DOMAINS):
     plural = words.plural(values.get("item", "x"))
     if not ctx.strict and ctx.chance(0.2):
         return free(ctx)
-    if not ctx.strict and domain in CLAUSES and ctx.chance(0.45):
-        ctx.bank = ctx.bank | {f"extract.{domain}": [composed(ctx, domain)]}
-    text = ctx.ask(f"extract.{domain}", **values, items=plural)
+    blurred = not ctx.strict and not ctx.lower and ctx.chance(0.12)
+    if not ctx.strict and ctx.chance(0.25):
+        text = ctx.fill(salad(ctx, domain), **values, items=plural)
+    elif not ctx.strict and domain in CLAUSES and ctx.chance(0.4):
+        text = ctx.fill(composed(ctx, domain), scrambled=4.0 * blurred, **values, items=plural)
+    elif blurred:
+        text = ctx.fill(ctx.rng.choice(ctx.bank[f"extract.{domain}"]), scrambled=4.0, **values, items=plural)
+    else:
+        text = ctx.ask(f"extract.{domain}", **values, items=plural)
     if "items" in ctx.used:
         values["item"] = plural
     present = [name for name in fields if name in ctx.used or (name == "item" and "items" in ctx.used)]
+    if blurred:
+        sorts = [SORTS.get(fields[name][0]) for name in present]
+        present = [name for name, sort in zip(present, sorts) if sort and sorts.count(sort) == 1]
+        if not present:
+            return extract(ctx, domains)
     wanted = ctx.rng.sample(present, ctx.rng.randint(min(2, len(present)), len(present)))
     missing = [name for name in fields if name not in present]
-    if missing and not ctx.held and ctx.chance(0.15):
+    if missing and not ctx.held and ctx.chance(0.08):
         wanted.insert(ctx.rng.randrange(len(wanted) + 1), ctx.rng.choice(missing))
     result = {}
     for name in wanted:

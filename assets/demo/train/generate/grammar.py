@@ -6,49 +6,52 @@ from functools import lru_cache
 LITERAL, SLOT, CHOICE = 0, 1, 2
 
 
+MARKS = re.compile(r"(\{\w+\}|[\[|\]])")
+
+
 @lru_cache(maxsize=20000)
 def parse(text):
     """The template as a tuple of (kind, value) nodes."""
-    nodes, end = _sequence(text, 0, top=True)
-    assert end == len(text), f"unbalanced template: {text!r}"
+    tokens = MARKS.split(text)  # literals at even places
+    nodes, end = _sequence(tokens, 0, top=True)
+    assert end == len(tokens), f"unbalanced template: {text!r}"
     return nodes
 
 
-def _sequence(text, at, top=False):
+def _sequence(tokens, at, top=False):
     nodes, literal = [], ""
-    while at < len(text):
-        char = text[at]
-        if char in "|]" and not top:
-            break
-        if char == "[":
-            if literal:
-                nodes.append((LITERAL, literal))
-                literal = ""
-            options, at = _choice(text, at + 1)
-            nodes.append((CHOICE, options))
-        elif char == "{":
-            if literal:
-                nodes.append((LITERAL, literal))
-                literal = ""
-            close = text.index("}", at)
-            nodes.append((SLOT, text[at + 1 : close]))
-            at = close + 1
+    while at < len(tokens):
+        token = tokens[at]
+        if at % 2 == 0:
+            literal += token
+        elif token in "|]":
+            if not top:
+                break
+            literal += token
         else:
-            literal += char
-            at += 1
+            if literal:
+                nodes.append((LITERAL, literal))
+                literal = ""
+            if token == "[":
+                options, at = _choice(tokens, at + 1)
+                nodes.append((CHOICE, options))
+            else:
+                nodes.append((SLOT, token[1:-1]))
+        at += 1
     if literal:
         nodes.append((LITERAL, literal))
     return tuple(nodes), at
 
 
-def _choice(text, at):
+def _choice(tokens, at):
+    """The options of a choice, and where it ends."""
     options = []
     while True:
-        nodes, at = _sequence(text, at)
+        nodes, at = _sequence(tokens, at)
         options.append(nodes)
-        assert at < len(text), f"unbalanced template: {text!r}"
-        if text[at] == "]":
-            return tuple(options), at + 1
+        assert at < len(tokens), "unbalanced template"
+        if tokens[at] == "]":
+            return tuple(options), at
         at += 1
 
 

@@ -1,9 +1,22 @@
-"""Phrasings, tools and argument names that only the evaluation uses; `check` proves that training can't produce them."""
+"""Phrasings, tools and argument names that only the evaluation uses; `check` proves that training can't produce them.
+
+Rules of the split: nothing here is ever moved into the training data, and whoever writes training wordings doesn't look at these.
+`EVERYDAY` names kinds of tools whose words (`HELD_WORDS`) no tool of the training data uses, and which no kind in `kinds/` resembles
+(nothing about the moon, tides, hot drinks, cleaning robots, parcels, invitations, curtains or donations).
+`tool_kinds.UNSEEN` keeps one kind in ten of `kinds/` for the evaluation, chosen by a hash of its name and not by anybody's judgement.
+"""
+
+import re
 
 from .conversation import BANK
 from .grammar import normal, pattern, skeletons
+from .tool_actions import ACTIONS
+from .tool_kinds import UNSEEN
+from .tool_made import DESCRIPTIONS
 from .tool_parts import ARGUMENTS, NOUNS, VERBS
+from .tool_values import LISTS
 from .tools import DOMAINS
+from .words import HELD_WORDS
 
 PHRASES = {
     "arithmetic.add": ["I was wondering what {a} plus {b} might be.", "My calculator is broken, so: {a} + {b}?", "Would you kindly total {a} and {b}?", "Take {a}, put {b} on top of it, and report the outcome.", "{a} together with {b} gives?",
@@ -74,6 +87,21 @@ HELD = PHRASES | {f"tools.names.{kind}": [names] for kind, names in NAMES.items(
 HELD_BANK = BANK | HELD
 
 
+# Words of held-out names that any tool may need.
+ORDINARY = set("""a area base calendar clock code day end euros final for given guest home how is language level limit line machine minutes money move much name night on over point reach robot room run shop size starting
+status stop sum table text time times to up value where which whom""".split())
+
+
+def parts(names):
+    """The words that identifiers are made of."""
+    return {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+", name)}
+
+
+def identifiers(kinds):
+    """Every tool name and argument name of some kinds."""
+    return {word for names, _, slots, _ in kinds.values() for word in [*names.split(), *(key for keys, _ in slots.values() for key in keys.split())]}
+
+
 def check():
     """Raise if a held-out phrasing, tool name or argument name can come up in training."""
     known = {key: [pattern(template) for template in templates] for key, templates in BANK.items()}
@@ -82,17 +110,21 @@ def check():
         group = key.split(".")[0]
         for skeleton in (normal(s) for template in templates for s in skeletons(template)):
             clashes += [(key, skeleton, other) for other, patterns in known.items() if other.startswith(group) for p in patterns if p.fullmatch(skeleton) and skeleton != "{}"]
-    used = {word for names, *_ in ARGUMENTS.values() for word in names.split()} | {word for names, _ in VERBS.values() for word in names.split()} | set(NOUNS)
-    for names, _, slots, _ in DOMAINS.values():
-        used |= set(names.split()) | {key for keys, _ in slots.values() for key in keys.split()}
-    kept = {word for names in NAMES.values() for word in names.split()}
-    for names, _, slots, _ in EVERYDAY.values():
-        kept |= set(names.split()) | {key for keys, _ in slots.values() for key in keys.split()}
+    used = {word for names, *_ in ARGUMENTS.values() for word in names.split()} | {word for names, _ in VERBS.values() for word in names.split()} | set(NOUNS) | identifiers(DOMAINS)
+    kept = {word for names in NAMES.values() for word in names.split()} | identifiers(EVERYDAY)
     clashes += sorted(used & kept)
+    # No word of a held-out everyday tool's name, unless it is an ordinary one, comes up in any wording, name, description or value of a tool.
+    clashes += sorted(parts(identifiers(EVERYDAY)) - HELD_WORDS - ORDINARY - parts(used))
+    written = [template for key, templates in BANK.items() if key.startswith("tools.") for template in templates] + [text for _, texts, *_ in DOMAINS.values() for text in texts]
+    written += [text for _, text, *_ in ARGUMENTS.values()] + [value for values in LISTS.values() for value in values] + ACTIONS + DESCRIPTIONS
+    clashes += sorted((parts(used) | {word for text in written for word in re.findall(r"[a-z]+", text.lower())}) & HELD_WORDS)
+    # The kinds that a hash keeps for the evaluation: their tools' names are unknown, their wordings belong to them alone.
+    clashes += sorted(set(name for names, *_ in UNSEEN.values() for name in names.split()) & identifiers(DOMAINS))
+    clashes += sorted(f"tools.domain.{name}" for name in UNSEEN if f"tools.domain.{name}" in BANK)
     if clashes:
         raise SystemExit("held-out phrasings that training can produce:\n" + "\n".join(map(str, clashes)))
     return len(PHRASES)
 
 
 if __name__ == "__main__":
-    print(f"{check()} held-out keys, none of them known to training")
+    print(f"{check()} held-out keys and {len(UNSEEN)} kinds of tools, none of them known to training")

@@ -36,11 +36,11 @@ KEEP = set("""my your you i i'm me am plus minus add added subtract subtracted t
 case caps letters name named called city colour color number not no never don't and story poem lose loses sell sells gives give buy buys gets get find finds tool use call run who what where how old age food job friend hobby pet word code""".split())
 
 
-def scramble(text, rng, spare):
+def scramble(text, rng, spare, rate=1.0):
     """The text with a few words dropped, replaced by `spare()` or added, so that no wording can be relied upon."""
     out = []
     for word in text.split(" "):
-        draw = rng.random()
+        draw = rng.random() / rate
         if not word.isalpha() or word.lower() in KEEP or draw >= 0.14:
             out.append(word)
         elif draw < 0.05:

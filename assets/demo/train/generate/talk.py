@@ -2,6 +2,7 @@
 
 from .context import chat
 from .noise import gibberish
+from .tool_parts import TEXTS
 
 TOPICS = {
     "hello": (["[hi|hello|hey|hiya|hello there|hi there|hey there|good day|greetings|yo|howdy|hallo|hey you|hi assistant|hello bot|hullo|heya][|!|.|!!| :)]", "[hi|hello|hey], [nice to meet you|how's it going|anyone there|good to see you|are you there][|!|?]", "[hello|hi|hey] [again|everyone|friend|my friend|robot|computer|PocketMLX][|!]", "[anyone|anybody|is anyone|is somebody] [there|here|home]?", "knock knock", "[test|testing|test test|this is a test|ping|1 2 3|test 123|just testing][|.|!]", "are you there?", "[can|do] you hear me?", "is [this|it|the mic|this chat|the bot] [on|working|live|ready|running][?|]", "let's [talk|chat|start|go|begin][|!]", "[start|begin|go]", "I want to [talk|chat]"],
@@ -39,12 +40,15 @@ TOPICS = {
     "joke": (["[tell me|do you know|say|give me|can you tell me|make|I want] a [|good |funny |short ]joke[?|.||!| please]", "make me laugh[|!|.]", "[say|tell me|do] something funny[|.|!]", "[tell me|say|make|give me|do you know|got|any] [a joke|jokes|something funny] about [cats|dogs|programmers|the weather|school|work|robots|doctors|food|lawyers|me|you][?|.|]", "[another|one more] joke[| please]", "[be funny|joke|jokes][|!]", "do you know any jokes?", "can you be funny?"],
              ["Why did the model go to bed early? It had no more tokens to spend.", "What did the big model say to the small one? You fit right in my pocket!", "Why do small models travel well? They carry only 6 MB of luggage."]),
     "hungry": (["[I'm|I am|we are] [so |very |really |]" + "[hungry|thirsty|cold|hot|starving|freezing|late|in a hurry|sleepy|lost]" + "[.|!|]", "my [stomach|tummy] [rumbles|growls|is empty][.|!|]"], ["Take good care of yourself! I'm only a small program and can't help with that."]),
-    "foreign": (["[bonjour|salut|merci|comment ça va|ça va|parlez-vous anglais|au revoir|bonsoir|je ne sais pas|comment tu t'appelles|qui es-tu|hola|buenos días|gracias|cómo estás|qué tal|cómo te llamas|hasta luego|quién eres|no entiendo|guten Tag|guten Morgen|danke|wie heißt du|wer bist du|was kannst du|sprichst du Deutsch|ich verstehe nicht|tschüss|wie spät ist es|ciao bella|buongiorno|grazie|come stai|come ti chiami|obrigado|olá|bom dia|tudo bem|hej|tack|god dag|dzień dobry|привет|спасибо|как дела|你好|谢谢|こんにちは|ありがとう|안녕하세요|مرحبا|नमस्ते|merhaba|γεια σου][?|!|.||]", "[what|which|how many] languages [do you speak|do you know|can you speak|do you understand]?", "do you [speak|understand|know] [another language|other languages|foreign languages|only English|English]?"], ["I only speak English."]),
+    "shout": (["[why do you|why are you|stop|don't|please stop] [shout|shouting|yell|yelling|write in capitals|writing in capitals|scream|screaming][?|!|.|]", "[no need to|you don't have to] [shout|yell|scream][!|.|]"], ["I'm sorry, I didn't mean to shout."]),
+    "foreign": (["[bonjour|salut|merci|comment ça va|ça va|parlez-vous anglais|au revoir|bonsoir|je ne sais pas|comment tu t'appelles|qui es-tu|hola|buenos días|gracias|cómo estás|qué tal|cómo te llamas|hasta luego|quién eres|no entiendo|guten Tag|guten Morgen|danke|wie heißt du|wer bist du|was kannst du|sprichst du Deutsch|ich verstehe nicht|tschüss|wie spät ist es|wie geht's|wie geht es Ihnen|was ist das|wo bist du|hilf mir|erzähl mir etwas|was machst du|ich heiße Karl|où es-tu|qu'est-ce que c'est|aide-moi|quel âge as-tu|je m'appelle Luc|dónde estás|ayúdame|qué es esto|cuántos años tienes|me llamo Ana|dove sei|che cos'è|aiutami|onde você está|ciao bella|buongiorno|grazie|come stai|come ti chiami|obrigado|olá|bom dia|tudo bem|hej|tack|god dag|dzień dobry|привет|спасибо|как дела|你好|谢谢|こんにちは|ありがとう|안녕하세요|مرحبا|नमस्ते|merhaba|γεια σου][?|!|.||]", "[what|which|how many] languages [do you speak|do you know|can you speak|do you understand]?", "do you [speak|understand|know] [another language|other languages|foreign languages|only English|English]?"], ["I only speak English."]),
     "song": (["[sing|sing me|sing a song|sing me a song|can you sing|play a song|play some music|dance|can you dance|draw|draw a picture|draw me a cat|show me a picture|make a picture|can you draw|can you see me|look at this picture|send me a photo][|?|.|!]"],
              ["I can only read and write text, so I can't do that."]),
 }
 UNCLEAR = ["I didn't understand that. Could you say it in other words?"]
 PHRASES = {f"talk.{topic}": said for topic, (said, _) in TOPICS.items()}
+PHRASES["talk.echo"] = ["[||please |can you |could you |now |hey, ]" + "[repeat|say|echo|type|write|copy][| after me| this| the following| back to me| these words| the words| exactly this| just][: | - |: ]{t}", "[say|type|repeat|write] \"{t}\"[|.|!| please]", "[repeat|echo] [what I say|after me], {t}"]
+PHRASES["talk.capitals"] = ["[||please |can you |could you ]" + "[say|write|type|put|repeat|shout] [\"{t}\"|{t}] in [capitals|capital letters|caps|all caps|upper case|uppercase|big letters][|.|!| please]", "{t}, [in|now in] [capitals|capital letters|all caps|uppercase][|.| please]"]
 GREETINGS = ["hello", "feel", "thanks", "bye", "ok", "praise", "good"]
 
 
@@ -52,6 +56,13 @@ def talk(ctx):
     """One turn of small talk."""
     topic = ctx.rng.choice(list(TOPICS) + GREETINGS)
     return chat(ctx.ask(f"talk.{topic}"), ctx.say(TOPICS[topic][1]))
+
+
+def echo(ctx):
+    """A few words to say back, as they are or in capital letters."""
+    text = ctx.rng.choice(TEXTS) if ctx.chance(0.3) else " ".join(ctx.made_up() for _ in range(ctx.rng.choice([1, 1, 2, 3, 4])))
+    key = "talk.capitals" if ctx.chance(0.4) else "talk.echo"
+    return chat(ctx.ask(key, t=text), text.upper() if key == "talk.capitals" else text, kind="contains", value=text)
 
 
 def unclear(ctx):

@@ -1,9 +1,21 @@
 """What tools are made of: verbs, nouns, and arguments with the ways a user mentions them."""
 
+from typing import Callable, NamedTuple
+
 from . import words
 from .grammar import expand
 from .tool_domains import CURRENCIES, ERRANDS, MEETINGS, MODES, OPERATIONS
-from .tool_more import DOOR_ACTS
+from .tool_more import BY_KEY, DOOR_ACTS
+from .tool_values import FIXED, LISTS
+
+
+class Tool(NamedTuple):
+    """A tool as the prompt describes it, the thing it is about, and a function that asks for it and gives its arguments."""
+
+    definition: dict
+    noun: str
+    request: Callable
+
 
 # verb: (synonyms in tool names, ways to ask, each followed by the noun)
 VERBS = {
@@ -31,14 +43,14 @@ VERBS = {
     "describe": ("describe explain summarize", "[describe|explain|summarise|tell me about|what about]"),
 }
 NOUNS = """weather forecast temperature alarm timer reminder note event meeting appointment flight hotel train taxi table
-ticket room car bike boat email message letter invoice order package parcel delivery light lamp heater thermostat fan
+ticket room car bike boat email message letter invoice order package delivery light lamp heater thermostat fan
 door gate window blind camera song album playlist podcast video film movie radio recipe meal menu pizza drink product
 stock price rate balance account payment transfer loan budget tax report file folder document backup database record user
 member customer employee contact profile password key token server job task ticket project bug issue release branch commit
 build test log sensor pump valve engine motor robot drone printer scanner route trip tour map distance speed translation
 word definition quote joke fact news article book chapter page poem lesson course exam student teacher class grade team
 player match game level quest monster spell potion sword recipe plant garden tree sample experiment reading patient
-prescription medicine doctor visit vaccine shipment warehouse shelf stock_item coupon discount review survey poll vote
+prescription medicine doctor visit vaccine warehouse shelf stock_item coupon discount review survey poll vote
 channel group post comment photo picture album_art sticker badge medal prize shift holiday vacation leave badge seat
 parking garage charger battery signal network router screen volume brightness colour_theme wallpaper calendar agenda list
 shopping_list wishlist cart checkout refund return subscription contract policy claim lead deal offer campaign""".split()
@@ -64,13 +76,13 @@ ARGUMENTS = {
     "text": ("text message body content note_text", "[The text|What to say|The content|Message text]", "string", "[saying|that says|with the text|with the message|with the words|which says|and write|containing|with the content|stating|telling] {q}"),
     "title": ("title label subject heading caption", "[The title|A title|Label|Subject line]", "string", "[titled|with the title|called|labelled|named|with the title|with the heading|by the title of|headed|that goes by] {q}"),
     "query": ("query search_term keyword term topic q", "[What to search for|Search term|Topic|Keyword]", "string", "[about|on|matching|with the keyword|on the topic of|regarding|related to|in connection with|that mentions|having to do with] {q}"),
-    "event": ("event purpose reason activity", "[The event|Occasion|What it is for|Purpose]", "string", "[to the|for the|at the|because of the|during the|at my|for my|to my|after the|before the|on the occasion of the] {v}"),
+    "event": ("event purpose reason activity", "[The event|Reason|What it is for|Purpose]", "string", "[to the|for the|at the|because of the|during the|at my|for my|to my|after the|before the|in view of the] {v}"),
     "id": ("id code reference ticket_id order_id key number_id ref", "[The id|Identifier|Reference code|The number]", "string", "[with id|with the code|with reference|number|with the id|id|under code|reference|#|no.] {v}"),
     "state": ("enabled on active public urgent", "[Whether it is on|True or false|On or off]", "boolean", ""),
     "priority": ("priority importance urgency", "[low, normal or high|The priority|Urgency]", "string", "[with|at|of|given|having] {v} [priority|importance|urgency]"),
 }
 BOOLEAN_SAID = {True: "[and make it {name}|with {name} on|with {name} set to true|, {name} true]", False: "[and make it not {name}|with {name} off|with {name} set to false|, {name} false]"}
-TEXTS = """see you soon|happy birthday|the train is late|call me back|dinner is ready|I am on my way|good luck|the door is open|buy more milk|see you at noon|thank you for the gift|we won the game|please water the plants|the meeting moved|don't forget the keys|welcome home|come down|all is well|I miss you|bring an umbrella|the cake is in the oven|lunch is at one|we are out of paper|the parcel has arrived|let's start|it is raining here|the car is ready|check your mail|stay safe|the test passed""".split("|")
+TEXTS = """see you soon|happy birthday|the train is late|call me back|dinner is ready|I am on my way|good luck|the door is open|buy more milk|see you at noon|thank you for the gift|we won the game|please water the plants|the meeting moved|don't forget the keys|welcome home|come down|all is well|I miss you|bring an umbrella|the cake is in the oven|lunch is at one|we are out of paper|the box has arrived|let's start|it is raining here|the car is ready|check your mail|stay safe|the test passed""".split("|")
 
 
 def value_of(ctx, kind):
@@ -108,9 +120,25 @@ def phrase(ctx, kind):
     return " ".join(ctx.made_up() for _ in range(rng.randint(1, 3)))
 
 
+def listed_value(ctx, kind):
+    """One of the words that are usual for a kind, from the right side of the split, or something made up."""
+    rng = ctx.rng
+    if kind not in FIXED and ctx.chance(0.22):
+        made = ctx.made_up()
+        return ctx.value(made.capitalize()) if LISTS[kind][0][0].isupper() else f"{rng.choice(words.ADJECTIVES)} {made}" if ctx.chance(0.2) else made
+    options = [word for word in LISTS[kind] if words.held_out(word) == ctx.held] or LISTS[kind]
+    return ctx.value(rng.choice(options))
+
+
 def everyday_value(ctx, kind):
     """A random value of a kind that only everyday tools have, or of any other kind."""
     rng = ctx.rng
+    if kind in LISTS:
+        return listed_value(ctx, kind)
+    if kind == "phone":
+        return rng.choice([f"{rng.randint(100, 999)}-{rng.randint(1000, 9999)}", f"0{rng.randint(10, 99)} {rng.randint(100000, 9999999)}", f"+{rng.randint(1, 99)} {rng.randint(100, 999)} {rng.randint(1000, 9999)}", str(rng.randint(100000, 9999999))])
+    if kind == "percent":
+        return ctx.number(1, 100)
     if kind == "errand":
         return expand(rng.choice(ERRANDS), rng, x=ctx.word(words.ITEMS), p=ctx.person(), n=ctx.word(words.ANIMALS))
     if kind == "mail":
@@ -129,3 +157,17 @@ def everyday_value(ctx, kind):
     if kind == "number":
         return ctx.number(1, 500)
     return ctx.number(5, 40) if kind == "degrees" else value_of(ctx, kind)
+
+
+def mention(ctx, key, kind, value, alone=False):
+    """How the user words one argument."""
+    if kind == "state":
+        return expand(BOOLEAN_SAID[value], ctx.rng, name=key.replace("_", " "))
+    quoted = value if not isinstance(value, str) else f'"{value}"' if ctx.chance(0.5) else value if ctx.chance(0.6) else f"'{value}'"
+    if not ctx.strict and ctx.chance(0.15):
+        return expand(ctx.rng.choice(BY_KEY), ctx.rng, k=key.replace("_", " "), v=quoted if kind in ("text", "title", "query") else value)
+    if not ctx.strict and alone and ctx.chance(0.22):
+        filler = " ".join(ctx.made_up() for _ in range(ctx.rng.choice([0, 1, 1, 2, 3])))
+        return f"{filler} {quoted}".strip()
+    text = ctx.ask(f"tools.argument.{kind}", v=value, q=quoted)
+    return text[0].lower() + text[1:] if ctx.used and not text.startswith(str(value)) else text

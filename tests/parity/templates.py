@@ -1,14 +1,16 @@
 """Writes tests/data/templates: what transformers renders the templates there to.
 
-    python tests/parity/templates.py        (needs transformers and mlx-lm)
+    python tests/parity/templates.py [FOLDER]       (needs transformers and mlx-lm)
 
 Each NAME.jinja gets a NAME.json with chats, and the prompt or the error of each. `language.json` holds one-line
-templates for the language itself.
+templates for the language itself. With a FOLDER it does the same for the templates there, such as llama.cpp's
+`models/templates`; `POCKETMLX_TEMPLATES=FOLDER cargo test --lib chats_render` then compares.
 """
 
 import copy
 import json
 import signal
+import sys
 from pathlib import Path
 
 from mlx_lm.server import process_message_content
@@ -141,7 +143,8 @@ def render(template, variables, messages=(), tools=None, add_generation_prompt=F
 
 
 def main():
-    for path in sorted(OUT.glob("*.jinja")):
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
+    for path in sorted(folder.glob("*.jinja")):
         template = path.read_text()
         cases = []
         for chat in CHATS:
@@ -150,6 +153,8 @@ def main():
             cases.append({**chat, **result})
         path.with_suffix(".json").write_text(json.dumps(cases, ensure_ascii=False, indent=1) + "\n")
         print(path.stem, sum("expected" in case for case in cases), "of", len(cases), "render")
+    if folder != OUT:
+        return
     cases = []
     for expression in EXPRESSIONS.split(";"):
         template = "{{ " + expression.strip().replace("\n", " ") + " }}"

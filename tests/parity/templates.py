@@ -115,7 +115,7 @@ u|tojson(ensure_ascii=true) ; q|tojson ; l|tojson(separators=(',',':')) ; w|tojs
 'x'|center(5) ; s|truncate(8) ; s|truncate(8,true) ; s|truncate(7,true,'') ; 'a b c'|wordcount ; q|escape ; q|e|safe
 ; '<b>'|safe + '<i>' ; '%s=%s'|format('a',1) ; l|batch(2)|list ; l|batch(2,'x')|list ; i is odd ; i is even ; i is
 divisibleby 3 ; i is number ; f is float ; y is boolean ; y is number ; s is string ; l is sequence ; s is sequence
-; d is mapping ; d is sequence ; l is iterable ; n is none ; undef is defined ; undef is undefined ; y is true ; o
+; d is mapping ; d is sequence ; l is iterable ; n is iterable ; undef is iterable ; i is iterable ; s is iterable ; n is none ; undef is defined ; undef is undefined ; y is true ; o
 is false ; i is integer ; y is integer ; s is callable ; s is upper ; 'ab' is lower ; i in [1,3] ; i is in [1,3] ; i
 is eq 3 ; i is gt 2 ; i is sameas 3 ; n is not none ; i is not string ; range(3)|list ; range(1,7,2)|list ;
 range(3,0,-1)|list ; dict(a=1, b=2) ; namespace(a=1).a ; [n, y, q, 'x', 1.0, 1e16, 1e-5, 'tab\\t'] ; {'a': {'b':

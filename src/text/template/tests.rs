@@ -197,8 +197,12 @@ fn chats_of(folder: &std::path::Path) -> (usize, Vec<String>) {
             let prompt = template.render(&messages, &tools, case["add_generation_prompt"] != json!(false), &extra);
             // What a template raises is passed on word for word.
             let raised = case["error"].as_str().and_then(|error| error.strip_prefix("TemplateError: "));
+            // Where Python fails on a list that was not given, or on its own lazy lists, there may well be a prompt.
+            let lenient = ["TypeError: 'NoneType' object is not iterable", "TypeError: Object of type generator"];
+            let lenient = case["error"].as_str().is_some_and(|e| lenient.iter().any(|lenient| e.starts_with(lenient)));
             match (prompt, case["expected"].as_str()) {
                 (Ok(prompt), Some(expected)) if prompt == expected => rendered += 1,
+                (Ok(_), None) if lenient => {}
                 (Err(error), None)
                     if error.code() == Code::InvalidArgument
                         && raised.is_none_or(|raised| error.message().ends_with(raised)) => {}

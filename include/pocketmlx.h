@@ -308,6 +308,9 @@ void pmlx_engine_free(pmlx_engine *engine);
 /** The tokenizer is read. */
 #define PMLX_STAGE_TOKENIZER 3
 
+/** Files are fetched from a hub. */
+#define PMLX_STAGE_DOWNLOAD 4
+
 /** How far a long operation has come. Borrowed: valid until the callback that got it returns. */
 typedef struct pmlx_progress {
     /** Bytes of this struct that the library filled in. */

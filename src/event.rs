@@ -75,6 +75,8 @@ pub enum Stage {
     Weights = 2,
     /// The tokenizer is read.
     Tokenizer = 3,
+    /// Files are fetched from a hub.
+    Download = 4,
 }
 
 /// Why a generation ended.

@@ -7,6 +7,8 @@ mod engine;
 mod error;
 mod event;
 mod ffi;
+#[cfg(feature = "hub")]
+mod hub;
 mod nn;
 mod object;
 mod output;
@@ -27,10 +29,15 @@ pub use backend::cpu::benchmarks;
 pub use backend::Precision;
 pub use engine::{
     Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,
-    SessionOptions, Text, probe, system_info,
+    SessionOptions, Text, probe, probe_config, system_info,
 };
 pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Progress, Stage, Timings, TokenLogprob, Usage};
+#[cfg(feature = "hub")]
+pub use hub::{
+    CachedModel, CachedRevision, Hub, HubOptions, HubProgress, Removed, RepositoryId, Token, Transport,
+    TransportRequest, TransportResponse,
+};
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
 
 /// The version of this library.

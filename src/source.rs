@@ -13,9 +13,8 @@ const DEMO: &str = "demo";
 /// How many of a folder's names a message spells out.
 const SPELLED_OUT: usize = 8;
 
-/// Finds a model: the path of a folder that holds a `config.json`, or `demo`.
-///
-/// The other sources of the design (a `.gguf` file, `org/name` of the hub) are told apart and refused by name.
+/// Finds a model: the path of a folder that holds a `config.json`, `demo`, or `owner/name` of a hub, which must be in
+/// the cache. A `.gguf` file is told apart and refused by name.
 pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     if source.is_empty() || source.contains('\0') {
         return Err(Error::invalid(format!("{source:?} is not the name of a model"))
@@ -28,9 +27,27 @@ pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => folder(path),
         Ok(_) => Err(not_a_folder(path)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && is_hub_id(source) => of_hub(source),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing(source, path)),
         Err(e) => Err(Error::io(path, &e)),
     }
+}
+
+/// [`resolve`], but a model of a hub that is not in the cache is fetched. `check` sees its folder before any weight is.
+#[cfg(feature = "hub")]
+pub(crate) fn fetch(
+    source: &str,
+    check: &dyn Fn(&ModelFiles) -> Result<()>,
+    progress: &mut crate::hub::HubProgress<'_>,
+) -> Result<ModelFiles> {
+    let resolved = resolve(source);
+    let absent = resolved.as_ref().is_err_and(|error| error.code() == Code::NotFound);
+    if !absent || !is_hub_id(source) || Path::new(source).exists() {
+        return resolved;
+    }
+    let check = |folder: &Path| check(&ModelFiles::Folder(folder.to_owned()));
+    let folder = crate::hub::Hub::new(crate::hub::HubOptions::default())?.download(source, &check, progress)?;
+    self::folder(&folder)
 }
 
 /// The model inside the program, read from where the program lies in memory.
@@ -56,6 +73,28 @@ fn demo() -> Result<ModelFiles> {
 fn demo() -> Result<ModelFiles> {
     Err(Error::unsupported("demo: this build embeds no model")
         .with_hint("build with feature demo, or name the folder that holds a model's config.json"))
+}
+
+/// A model of a hub, from the cache.
+#[cfg(feature = "hub")]
+fn of_hub(source: &str) -> Result<ModelFiles> {
+    let hub = crate::hub::Hub::new(crate::hub::HubOptions { offline: Some(true), ..Default::default() })?;
+    match hub.cached(source)? {
+        Some(path) => folder(&path),
+        None => Err(Error::new(
+            Code::NotFound,
+            format!("{source}: there is no such folder, and no such model in the cache"),
+        )
+        .with_hint(format!("fetch it with `pocketmlx pull {source}`"))),
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+fn of_hub(source: &str) -> Result<ModelFiles> {
+    Err(Error::unsupported(format!("{source}: there is no such folder, and this build has no downloads from a hub"))
+        .with_hint(format!(
+            "build with feature hub, or download it first, e.g. `hf download {source} --local-dir DIR`"
+        )))
 }
 
 fn folder(path: &Path) -> Result<ModelFiles> {
@@ -141,6 +180,9 @@ fn is_gguf(path: &Path) -> bool {
 /// path with a typing error.
 fn is_hub_id(source: &str) -> bool {
     let id = source.split_once('@').map_or(source, |(id, _)| id);
+    if is_gguf(Path::new(id)) {
+        return false;
+    }
     let is_word = |word: &str| {
         (1..=96).contains(&word.len())
             && !word.starts_with(['.', '-'])
@@ -152,6 +194,9 @@ fn is_hub_id(source: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a model of a hub that was not fetched is.
+    const HUB: Code = if cfg!(feature = "hub") { Code::NotFound } else { Code::Unsupported };
 
     /// The error for a source, which must have one and a hint.
     fn refused(source: &str) -> Error {
@@ -183,8 +228,8 @@ mod tests {
         for (source, code, part) in [
             ("", Code::InvalidArgument, "not the name"),
             ("a\0b", Code::InvalidArgument, "not the name"),
-            ("mlx-community/Qwen3-0.6B-4bit", Code::Unsupported, "downloads"),
-            ("mlx-community/Qwen3-0.6B-4bit@main", Code::Unsupported, "downloads"),
+            ("no-such-owner/Qwen3-0.6B-4bit", HUB, "no such folder"),
+            ("no-such-owner/Qwen3-0.6B-4bit@main", HUB, "no such folder"),
             ("src/typo", Code::NotFound, "no such folder"),
             ("./org/name", Code::NotFound, "no such folder"),
             ("/no/such/folder", Code::NotFound, "no such folder"),

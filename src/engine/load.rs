@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::arch;
 use crate::error::{Code, Error, Result};
 use crate::event::{Progress, Stage};
-use crate::source;
+use crate::source::{self, ModelFiles};
 use crate::weights::{self, Tensors};
 
 /// How often the caller hears of progress, at least.
@@ -39,7 +39,8 @@ enum Message {
 impl Engine {
     /// Loads a model. `progress` is called on this thread, at least every 50 ms while it takes longer; `Break` cancels.
     ///
-    /// `source` is a folder with an MLX checkpoint.
+    /// `source` is a folder with an MLX checkpoint, `demo`, or with feature `hub` also `owner/name` or
+    /// `owner/name@revision` of a hub, which is fetched unless it is in the cache.
     ///
     /// # Errors
     /// `NotFound`, `CorruptFile` or `Unsupported` naming the file and the value; `OutOfMemory` when the weights exceed
@@ -50,7 +51,7 @@ impl Engine {
         if self.is_suspended() {
             return Err(suspended());
         }
-        let files = source::resolve(source)?;
+        let files = report.fetch(source)?;
         let spec = Arc::new(arch::spec(&files)?);
         let context_length = context_length(&options, spec.context_length)?;
         report.now(Stage::Check, 0, 0)?;
@@ -173,6 +174,17 @@ impl<'a, 'b> Reporter<'a, 'b> {
     fn new(progress: &'a mut ProgressFn<'b>, item: &str) -> Self {
         let now = Instant::now();
         Self { progress, item: item.to_owned(), began: now, last: now }
+    }
+
+    /// The model's files, fetched from a hub where they have to be, but not for an architecture that is not known.
+    #[cfg(feature = "hub")]
+    fn fetch(&mut self, source: &str) -> Result<ModelFiles> {
+        source::fetch(source, &|files| arch::spec(files).map(drop), self.progress)
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn fetch(&mut self, source: &str) -> Result<ModelFiles> {
+        source::resolve(source)
     }
 
     fn sometimes(&mut self, stage: Stage, done: u64, total: u64) -> Result<()> {

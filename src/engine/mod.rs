@@ -33,7 +33,7 @@ pub use generation::{Canceller, Generation};
 pub use handle::Engine;
 pub use model::Model;
 pub use options::{Device, EngineOptions, LoadOptions, ProbeOptions, SessionOptions};
-pub use probe::probe;
+pub use probe::{probe, probe_config};
 pub use score::Score;
 pub use session::Session;
 pub use text::Text;

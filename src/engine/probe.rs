@@ -13,6 +13,14 @@ use crate::weights::{self, Tensors};
 /// The context that memory is estimated for when the options name none.
 const DEFAULT_CONTEXT: usize = 4096;
 
+/// Checks that this version runs what a model's config.json describes. Needs no other file.
+///
+/// # Errors
+/// `Unsupported` or `CorruptFile` naming the setting; `NotFound`.
+pub fn probe_config(source: &str) -> Result<()> {
+    arch::spec(&source::resolve(source)?).map(drop)
+}
+
 /// What a model is, and the memory that its weights and the state of one sequence take on the device that engines
 /// choose by default, as JSON. Reads no weights.
 ///

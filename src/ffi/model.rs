@@ -17,11 +17,14 @@ pub const PMLX_STAGE_CHECK: i32 = 1;
 pub const PMLX_STAGE_WEIGHTS: i32 = 2;
 /// The tokenizer is read.
 pub const PMLX_STAGE_TOKENIZER: i32 = 3;
+/// Files are fetched from a hub.
+pub const PMLX_STAGE_DOWNLOAD: i32 = 4;
 
 const _: () = {
     assert!(PMLX_STAGE_CHECK == Stage::Check as i32);
     assert!(PMLX_STAGE_WEIGHTS == Stage::Weights as i32);
     assert!(PMLX_STAGE_TOKENIZER == Stage::Tokenizer as i32);
+    assert!(PMLX_STAGE_DOWNLOAD == Stage::Download as i32);
 };
 
 /// How far a long operation has come. Borrowed: valid until the callback that got it returns.

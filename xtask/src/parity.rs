@@ -30,8 +30,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     let root = sh::root();
     let home = root.join("target/parity");
-    fs::create_dir_all(&home)?;
-    let python = python(&home)?;
+    let python = python()?;
     let cases = home.join("cases");
     if cases.exists() {
         fs::remove_dir_all(&cases)?;
@@ -98,11 +97,12 @@ pub fn check() -> Result<()> {
 }
 
 /// A Python that has mlx-lm: the one that is named, or that of a venv of our own.
-fn python(home: &Path) -> Result<PathBuf> {
+pub fn python() -> Result<PathBuf> {
     if let Some(python) = std::env::var_os("POCKETMLX_PYTHON") {
         return Ok(python.into());
     }
-    let venv = home.join("venv");
+    let venv = sh::root().join("target/parity/venv");
+    fs::create_dir_all(&venv)?;
     let python = venv.join("bin/python");
     let complete = venv.join("complete");
     if !complete.exists() {

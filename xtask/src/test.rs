@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all checks of the project, with one summary at the end.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -56,10 +57,7 @@ pub fn run(args: &[String]) -> Result<()> {
             Err(missing) => skip("NEON", &missing.to_string()),
         });
         steps.extend(mlx_steps());
-        steps.push(match crate::parity::check() {
-            Ok(()) => cargo("parity", &["xtask", "parity"]),
-            Err(missing) => skip("parity", &missing.to_string()),
-        });
+        steps.extend(python_steps());
     }
     summarize(&steps)
 }
@@ -81,11 +79,31 @@ fn mlx_steps() -> Vec<Step> {
     ]
 }
 
+/// The checks beside Python's packages.
+fn python_steps() -> Vec<Step> {
+    if let Err(missing) = crate::parity::check() {
+        return vec![skip("parity", &missing.to_string())];
+    }
+    let parity = cargo("parity", &["xtask", "parity"]);
+    match crate::parity::python() {
+        Ok(python) => {
+            let args = ["test", "--test", "hub", "python"];
+            vec![parity, cargo_with("hub beside Python", &args, &[("POCKETMLX_PYTHON", python.as_os_str())])]
+        }
+        Err(_) => vec![parity],
+    }
+}
+
 fn cargo(name: &'static str, args: &[&str]) -> Step {
+    cargo_with(name, args, &[])
+}
+
+fn cargo_with(name: &'static str, args: &[&str], variables: &[(&str, &OsStr)]) -> Step {
     println!("\n== {name}: cargo {}", args.join(" "));
     let began = Instant::now();
     let mut tests = Counts::default();
     let mut command = Command::new(sh::cargo());
+    command.envs(variables.iter().copied());
     if args.first() == Some(&"doc") {
         command.env("RUSTDOCFLAGS", "-D warnings");
     }

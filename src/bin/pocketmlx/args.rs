@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pocketmlx::{Device, EngineOptions, LoadOptions, Precision, Request};
 
 use crate::failure::Failure;
-use crate::{bench, chat, doctor, generate, info, probe, render, score, size, tokenize};
+use crate::{bench, chat, doctor, generate, hub, info, probe, render, score, size, tokenize};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,6 +40,10 @@ pub enum Command {
     Render(render::Args),
     Probe(probe::Args),
     Info(info::Args),
+    Pull(hub::PullArgs),
+    List(hub::ListArgs),
+    Remove(hub::RemoveArgs),
+    Gc(hub::GcArgs),
     Bench(bench::Args),
     Doctor(doctor::Args),
 }
@@ -47,7 +51,7 @@ pub enum Command {
 /// Which model, given by `-m` alone.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A folder that holds an MLX model
+    /// A folder that holds an MLX model, or owner/name of the hub, which is fetched once
     #[arg(short, long, value_name = "MODEL", default_value = "demo")]
     pub model: String,
 }

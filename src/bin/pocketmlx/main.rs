@@ -7,6 +7,7 @@ mod chat;
 mod doctor;
 mod failure;
 mod generate;
+mod hub;
 mod info;
 mod input;
 mod interrupt;
@@ -44,6 +45,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Probe(args) => probe::run(args),
         Command::Info(args) => info::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Pull(args) => hub::pull(args),
+        Command::List(args) => hub::list(args),
+        Command::Remove(args) => hub::remove(args),
+        Command::Gc(args) => hub::gc(args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pocketmlx::{Progress, Stage};
 
 /// Work that takes less than this shows no bar.
@@ -28,10 +28,23 @@ impl Bar {
             Stage::Check => "checking",
             Stage::Weights => "loading weights",
             Stage::Tokenizer => "reading the tokenizer",
+            Stage::Download if progress.total > 0 => return self.download(progress),
+            Stage::Download => "asking the hub",
             _ => "loading",
         };
         const BYTES: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}";
         self.show(BYTES, what, progress.done, progress.total);
+    }
+
+    fn download(&mut self, progress: &Progress) {
+        const BYTES: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}, {prefix}";
+        self.show(BYTES, "downloading", progress.done, progress.total);
+        let Some(bar) = &self.bar else { return };
+        let rate = progress.bytes_per_second;
+        let left = progress.total.saturating_sub(progress.done) as f64 / rate.max(1.0);
+        let left =
+            if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left.min(1e6))).to_string() } else { "…".into() };
+        bar.set_prefix(format!("{}/s, {left} left, {}", crate::size::format(rate as u64), progress.item));
     }
 
     /// Shows how much of a prompt is processed.

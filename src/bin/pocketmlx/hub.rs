@@ -1,0 +1,123 @@
+//! `pocketmlx pull`, `list`, `remove`, `gc`: the cache of models from a hub.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::SystemTime;
+
+use pocketmlx::{CachedModel, Hub, HubOptions, Removed, probe_config};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::progress::Bar;
+use crate::{interrupt, output, size};
+
+/// Fetch a model from the hub into the cache, or bring it up to date; what is there is not fetched again
+#[derive(Debug, clap::Args)]
+pub struct PullArgs {
+    /// owner/name, or owner/name@revision
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print the models in the cache
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Remove a model from the cache, with all its revisions
+#[derive(Debug, clap::Args)]
+pub struct RemoveArgs {
+    /// owner/name
+    #[arg(value_name = "MODEL")]
+    model: String,
+}
+
+/// Remove what no model in the cache uses, such as half-done downloads and files of older revisions
+#[derive(Debug, clap::Args)]
+pub struct GcArgs {
+    /// Then remove whole models, those first that were not used for the longest time, until the cache is this small
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    keep_under: Option<u64>,
+}
+
+pub fn pull(args: PullArgs) -> Result<(), Failure> {
+    interrupt::install()?;
+    let busy = interrupt::busy();
+    let mut bar = Bar::new();
+    let check = |folder: &Path| probe_config(&folder.to_string_lossy());
+    let folder = hub()?.download(&args.model, &check, &mut |progress| {
+        bar.loading(progress);
+        if busy.hit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.clear();
+    if busy.hit() {
+        return Err(Failure::Interrupted);
+    }
+    let folder = folder?;
+    if args.json {
+        return output::json(&json!({ "model": args.model, "path": folder }));
+    }
+    output::text(&format!("{} is in {}\n", args.model, folder.display()))
+}
+
+pub fn list(args: ListArgs) -> Result<(), Failure> {
+    let models = hub()?.list()?;
+    if args.json {
+        return output::json(&models.iter().map(facts).collect::<Vec<_>>());
+    }
+    if models.is_empty() {
+        return output::text("no models are in the cache; `pocketmlx pull owner/name` fetches one\n");
+    }
+    let width = models.iter().map(|model| model.id.len()).max().unwrap_or(0);
+    let line = |model: &CachedModel| {
+        let state = if model.revisions.iter().any(|revision| revision.complete) { "" } else { ", not complete" };
+        let days = SystemTime::now().duration_since(model.last_used).map_or(0, |age| age.as_secs() / 86_400);
+        let used = if days == 0 { "today".to_owned() } else { format!("{days} days ago") };
+        format!("{:width$}  {:>9}  used {used}{state}\n", model.id, size::format(model.bytes))
+    };
+    output::text(&models.iter().map(line).collect::<String>())
+}
+
+pub fn remove(args: RemoveArgs) -> Result<(), Failure> {
+    output::text(&said(&hub()?.remove(&args.model)?))
+}
+
+pub fn gc(args: GcArgs) -> Result<(), Failure> {
+    let removed = hub()?.collect_garbage(args.keep_under)?;
+    if removed.is_empty() {
+        return output::text("nothing to remove\n");
+    }
+    output::text(&removed.iter().map(said).collect::<String>())
+}
+
+fn hub() -> Result<Hub, Failure> {
+    Ok(Hub::new(HubOptions::default())?)
+}
+
+fn said(removed: &Removed) -> String {
+    let what = if removed.whole { "" } else { "unused files of " };
+    format!("removed {what}{}, {}\n", removed.id, size::format(removed.bytes))
+}
+
+fn facts(model: &CachedModel) -> Value {
+    let seconds = model.last_used.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let revisions: Vec<_> = model
+        .revisions
+        .iter()
+        .map(|revision| {
+            json!({
+                "commit": revision.commit,
+                "references": revision.references,
+                "complete": revision.complete,
+                "path": revision.path,
+            })
+        })
+        .collect();
+    json!({ "id": model.id, "bytes": model.bytes, "last_used": seconds, "path": model.path, "revisions": revisions })
+}

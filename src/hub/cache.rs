@@ -1,0 +1,360 @@
+//! The cache, laid out as Python's `huggingface_hub` lays it out, so that each finds what the other fetched:
+//!
+//! ```text
+//! models--owner--name/
+//!   blobs/<hash>              contents; <hash>.incomplete while they come
+//!   snapshots/<commit>/…      relative links to blobs, by the paths of the repository
+//!   refs/<revision>           the commit of a branch or tag
+//! .locks/models--owner--name/<hash>.lock
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use super::HubProgress;
+use super::fetch::Hasher;
+use super::listing::{Hash, INDEX, RemoteFile};
+use super::repository::{RepositoryId, is_commit};
+use crate::error::{Code, Error, Result};
+use crate::event::{Progress, Stage};
+
+/// The end of the name of a half-done blob.
+pub(super) const INCOMPLETE: &str = "incomplete";
+
+/// A folder of models.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    root: PathBuf,
+}
+
+/// A model in the cache.
+#[derive(Debug, Clone)]
+pub struct CachedModel {
+    /// `owner/name`.
+    pub id: String,
+    /// Bytes of all its blobs, each counted once, half-done ones included.
+    pub bytes: u64,
+    /// Its snapshots.
+    pub revisions: Vec<CachedRevision>,
+    /// When one of its files was last read or written, as far as the file system tells.
+    pub last_used: SystemTime,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// A snapshot in the cache.
+#[derive(Debug, Clone)]
+pub struct CachedRevision {
+    /// The commit's hash.
+    pub commit: String,
+    /// Branches and tags that led there.
+    pub references: Vec<String>,
+    /// Whether all is there that a run needs.
+    pub complete: bool,
+    /// The folder with the model's files.
+    pub path: PathBuf,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// `owner/name`.
+    pub id: String,
+    /// Bytes that the file system has back.
+    pub bytes: u64,
+    /// Whether nothing of the model is left.
+    pub whole: bool,
+}
+
+impl Cache {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn repository(&self, id: &RepositoryId) -> PathBuf {
+        self.root.join(id.folder())
+    }
+
+    pub fn snapshot(&self, id: &RepositoryId, commit: &str) -> PathBuf {
+        self.repository(id).join("snapshots").join(commit)
+    }
+
+    pub fn blob(&self, id: &RepositoryId, hash: &Hash) -> PathBuf {
+        self.repository(id).join("blobs").join(hash.hex())
+    }
+
+    pub fn lock(&self, id: &RepositoryId, hash: &Hash) -> PathBuf {
+        self.locks(id).join(format!("{}.lock", hash.hex()))
+    }
+
+    fn locks(&self, id: &RepositoryId) -> PathBuf {
+        self.root.join(".locks").join(id.folder())
+    }
+
+    /// The commit that a revision was last seen at.
+    pub fn commit(&self, id: &RepositoryId) -> Result<Option<String>> {
+        if id.is_pinned() {
+            return Ok(Some(id.revision().to_owned()));
+        }
+        let path = self.repository(id).join("refs").join(id.revision());
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|commit| is_commit(commit))),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(Error::io(&path, &e)),
+        }
+    }
+
+    /// Remembers the commit of a revision.
+    pub fn set_commit(&self, id: &RepositoryId, commit: &str) -> Result<()> {
+        if id.is_pinned() {
+            return Ok(());
+        }
+        let path = self.repository(id).join("refs").join(id.revision());
+        create_parent(&path)?;
+        let part = path.with_extension(format!("{}.part", std::process::id()));
+        let written = fs::write(&part, commit).and_then(|()| fs::rename(&part, &path));
+        written.map_err(|e| Error::io(&path, &e))
+    }
+
+    /// The folder of a revision when all is there that a run needs.
+    pub fn complete_snapshot(&self, id: &RepositoryId) -> Result<Option<PathBuf>> {
+        let Some(commit) = self.commit(id)? else { return Ok(None) };
+        let folder = self.snapshot(id, &commit);
+        Ok(is_complete(&folder).then_some(folder))
+    }
+
+    /// Puts a link to a blob into a snapshot.
+    pub fn link(&self, id: &RepositoryId, commit: &str, file: &RemoteFile) -> Result<()> {
+        let link = self.snapshot(id, commit).join(&file.name);
+        create_parent(&link)?;
+        let up = "../".repeat(1 + file.name.split('/').count());
+        let target = format!("{up}blobs/{}", file.hash.hex());
+        if fs::read_link(&link).is_ok_and(|found| found == Path::new(&target)) {
+            return Ok(());
+        }
+        // Under another name first: a reader finds the old link or the new one.
+        let part = link.with_file_name(format!(".{}.{}.part", file.hash.hex(), std::process::id()));
+        let _ = fs::remove_file(&part);
+        let linked = symlink(&target, &part, &self.blob(id, &file.hash)).and_then(|()| fs::rename(&part, &link));
+        linked.map_err(|e| Error::io(&link, &e))
+    }
+
+    pub fn list(&self) -> Result<Vec<CachedModel>> {
+        let mut models = Vec::new();
+        for entry in entries(&self.root)? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(id) = RepositoryId::of_folder(&name) {
+                models.push(self.model(&id)?);
+            }
+        }
+        models.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(models)
+    }
+
+    fn model(&self, id: &RepositoryId) -> Result<CachedModel> {
+        let path = self.repository(id);
+        let (mut bytes, mut last_used) = (0, SystemTime::UNIX_EPOCH);
+        for entry in entries(&path.join("blobs"))? {
+            let Ok(metadata) = entry.metadata() else { continue };
+            bytes += metadata.len();
+            for time in [metadata.accessed(), metadata.modified()].into_iter().flatten() {
+                last_used = last_used.max(time);
+            }
+        }
+        let references = references(&path.join("refs"), "")?;
+        let mut revisions = Vec::new();
+        for entry in entries(&path.join("snapshots"))? {
+            let commit = entry.file_name().to_string_lossy().into_owned();
+            let of_this = references.iter().filter(|(_, other)| *other == commit);
+            revisions.push(CachedRevision {
+                references: of_this.map(|(name, _)| name.clone()).collect(),
+                complete: is_complete(&entry.path()),
+                path: entry.path(),
+                commit,
+            });
+        }
+        Ok(CachedModel { id: id.id(), bytes, revisions, last_used, path })
+    }
+
+    pub fn remove(&self, id: &RepositoryId) -> Result<Removed> {
+        let path = self.repository(id);
+        if !path.is_dir() {
+            return Err(Error::new(Code::NotFound, format!("{} is not in the cache {}", id.id(), self.root.display()))
+                .with_hint("`pocketmlx list` prints what is"));
+        }
+        for entry in entries(&self.locks(id))? {
+            if !is_free(&entry.path())? {
+                return Err(Error::new(Code::Busy, format!("{}: a download of it is running", id.id()))
+                    .with_hint("wait for it, or stop it first"));
+            }
+        }
+        let bytes = self.model(id)?.bytes;
+        fs::remove_dir_all(&path).map_err(|e| Error::io(&path, &e))?;
+        let _ = fs::remove_dir_all(self.locks(id));
+        Ok(Removed { id: id.id(), bytes, whole: true })
+    }
+
+    pub fn collect_garbage(&self, keep_under: Option<u64>) -> Result<Vec<Removed>> {
+        let mut removed = Vec::new();
+        for model in self.list()? {
+            let id: RepositoryId = model.id.parse()?;
+            let bytes = self.remove_unused(&id, &model)?;
+            if bytes > 0 {
+                removed.push(Removed { id: model.id, bytes, whole: false });
+            }
+        }
+        if let Some(keep_under) = keep_under {
+            let mut models = self.list()?;
+            models.sort_by_key(|model| model.last_used);
+            let mut bytes: u64 = models.iter().map(|model| model.bytes).sum();
+            for model in models {
+                if bytes <= keep_under {
+                    break;
+                }
+                match self.remove(&model.id.parse()?) {
+                    Ok(gone) => {
+                        bytes -= model.bytes;
+                        removed.push(gone);
+                    }
+                    // One that is being fetched is in use.
+                    Err(error) if error.code() == Code::Busy => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes blobs that no snapshot links, and half-done ones that nobody writes.
+    fn remove_unused(&self, id: &RepositoryId, model: &CachedModel) -> Result<u64> {
+        let mut used = Vec::new();
+        for revision in &model.revisions {
+            linked_blobs(&revision.path, &mut used)?;
+        }
+        let mut bytes = 0;
+        for entry in entries(&model.path.join("blobs"))? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let hash = name.split('.').next().unwrap_or(&name);
+            let lock = self.locks(id).join(format!("{hash}.lock"));
+            if used.contains(&name) || (lock.exists() && !is_free(&lock)?) {
+                continue;
+            }
+            bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+            fs::remove_file(entry.path()).map_err(|e| Error::io(&entry.path(), &e))?;
+        }
+        Ok(bytes)
+    }
+
+    pub fn verify(&self, progress: &mut HubProgress<'_>) -> Result<Vec<PathBuf>> {
+        let models = self.list()?;
+        let total = models.iter().map(|model| model.bytes).sum();
+        let (mut wrong, mut done) = (Vec::new(), 0);
+        let began = std::time::Instant::now();
+        for model in models {
+            for entry in entries(&model.path.join("blobs"))? {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let Some(hash) = Hash::of_blob(&name) else { continue };
+                let path = entry.path();
+                let length = entry.metadata().map_err(|e| Error::io(&path, &e))?.len();
+                let mut hasher = Hasher::new(&hash, length);
+                let before = done;
+                hasher.read(&path, length, &mut |read| {
+                    done = before + read;
+                    let bytes_per_second = done as f64 / began.elapsed().as_secs_f64().max(1e-6);
+                    let item = model.id.clone();
+                    match progress(&Progress { stage: Stage::Check, done, total, bytes_per_second, item }) {
+                        std::ops::ControlFlow::Continue(()) => Ok(()),
+                        std::ops::ControlFlow::Break(()) => Err(Error::cancelled()),
+                    }
+                })?;
+                if !hasher.matches(&hash) {
+                    wrong.push(path);
+                }
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// Whether a snapshot has a configuration and all weights that it names.
+fn is_complete(folder: &Path) -> bool {
+    if !folder.join("config.json").is_file() {
+        return false;
+    }
+    let Ok(index) = fs::read(folder.join(INDEX)) else {
+        return entries(folder).is_ok_and(|entries| {
+            entries.iter().any(|entry| {
+                entry.path().extension().is_some_and(|extension| extension == "safetensors") && entry.path().is_file()
+            })
+        });
+    };
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
+    let Some(map) = index["weight_map"].as_object().filter(|map| !map.is_empty()) else { return false };
+    map.values().all(|shard| shard.as_str().is_some_and(|shard| folder.join(shard).is_file()))
+}
+
+/// The names of the blobs that links below a folder lead to.
+fn linked_blobs(folder: &Path, found: &mut Vec<String>) -> Result<()> {
+    for entry in entries(folder)? {
+        let path = entry.path();
+        if let Ok(target) = fs::read_link(&path) {
+            if let Some(Component::Normal(name)) = target.components().next_back() {
+                found.push(name.to_string_lossy().into_owned());
+            }
+        } else if path.is_dir() {
+            linked_blobs(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names below `refs` with what they hold.
+fn references(folder: &Path, prefix: &str) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for entry in entries(folder)? {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(references(&entry.path(), &format!("{name}/"))?);
+        } else if let Ok(commit) = fs::read_to_string(entry.path()) {
+            found.push((name, commit.trim().to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+/// What lies in a folder; nothing when there is none.
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.filter_map(std::result::Result::ok).collect()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) => Err(Error::io(folder, &e)),
+    }
+}
+
+/// Whether nobody holds a lock.
+fn is_free(path: &Path) -> Result<bool> {
+    let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    Ok(file.try_lock().is_ok())
+}
+
+pub(super) fn create_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))
+}
+
+#[cfg(unix)]
+fn symlink(target: &str, link: &Path, _blob: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+/// Links need a privilege on Windows, where Python copies as well.
+#[cfg(not(unix))]
+fn symlink(_target: &str, link: &Path, blob: &Path) -> io::Result<()> {
+    fs::hard_link(blob, link).or_else(|_| fs::copy(blob, link).map(drop))
+}

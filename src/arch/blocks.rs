@@ -144,22 +144,26 @@ impl Sizes {
 
     /// A pre-norm layer.
     pub fn layer(&self, layer: usize, attention: Attention, ffn: impl Into<Ffn>) -> Layer {
+        self.layer_with(layer, Mixer::Attention(attention), ffn)
+    }
+
+    /// A pre-norm layer with any mixer.
+    pub fn layer_with(&self, layer: usize, mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         Layer {
-            mixer: Mixer::Attention(attention),
             mixer_norm: Some(self.layer_norm(layer, "input_layernorm")),
-            mixer_post_norm: None,
-            ffn: ffn.into(),
             ffn_norm: Some(self.layer_norm(layer, "post_attention_layernorm")),
-            ffn_post_norm: None,
-            parallel: false,
-            residual_scale: 1.0,
-            per_layer_input: None,
-            output_scale: None,
+            ..bare_layer(mixer, ffn)
         }
     }
 
-    /// Attention to all positions, without norms of its own.
-    pub fn attention(&self, layer: usize, qkv: Vec<Linear>, output_bias: bool, rope: &Rope) -> Attention {
+    /// Attention to all positions, without norms of its own, rotated or not.
+    pub fn attention<'a>(
+        &self,
+        layer: usize,
+        qkv: Vec<Linear>,
+        output_bias: bool,
+        rope: impl Into<Option<&'a Rope>>,
+    ) -> Attention {
         Attention {
             heads: self.heads,
             kv_heads: self.kv_heads,
@@ -171,7 +175,7 @@ impl Sizes {
             key_norm: None,
             value_norm: None,
             norm_after_rope: false,
-            rope: Some(rope.clone()),
+            rope: rope.into().cloned(),
             window: None,
             sinks: None,
             softcap: None,
@@ -260,6 +264,23 @@ impl Sizes {
 impl From<Mlp> for Ffn {
     fn from(mlp: Mlp) -> Self {
         Self::Dense(mlp)
+    }
+}
+
+/// A layer without norms.
+pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
+    Layer {
+        mixer,
+        beside: None,
+        mixer_norm: None,
+        mixer_post_norm: None,
+        ffn: ffn.into(),
+        ffn_norm: None,
+        ffn_post_norm: None,
+        parallel: false,
+        residual_scale: 1.0,
+        per_layer_input: None,
+        output_scale: None,
     }
 }
 

@@ -142,17 +142,17 @@ pub(super) fn minicpm3(config: &Config) -> Result<Spec> {
 }
 
 /// Sizes of latent attention.
-struct Latent {
-    heads: usize,
-    rotated: usize,
-    plain: usize,
-    value: usize,
-    latent: usize,
-    short: Option<usize>,
-    bias: bool,
-    scale: f32,
-    epsilon: f32,
-    rope: Rope,
+pub(super) struct Latent {
+    pub heads: usize,
+    pub rotated: usize,
+    pub plain: usize,
+    pub value: usize,
+    pub latent: usize,
+    pub short: Option<usize>,
+    pub bias: bool,
+    pub scale: f32,
+    pub epsilon: f32,
+    pub rope: Option<Rope>,
 }
 
 impl Latent {
@@ -180,11 +180,13 @@ impl Latent {
             bias: config.bool_or("attention_bias", false)?,
             scale: scale as f32,
             epsilon: sizes.epsilon,
-            rope: rope::rope(config, &base)?,
+            rope: Some(rope::rope(config, &base)?),
         })
     }
 
-    fn layer(&self, sizes: &Sizes, i: usize, absorbed: bool, ffn: Ffn) -> Layer {
+    /// A layer of it, with its tensors as they are when compressed vectors are kept (`absorbed`), or as a first version had
+    /// them.
+    pub fn layer(&self, sizes: &Sizes, i: usize, absorbed: bool, ffn: Ffn) -> Layer {
         let Self { heads, rotated, plain, value, latent, short, bias, scale, .. } = *self;
         let part = |part, outputs, inputs, bias| linear(attention_name(i, part), outputs, inputs, bias);
         let norm = |part, size| Norm { epsilon: self.epsilon, ..sizes.norm_of(attention_name(i, part), size) };
@@ -232,8 +234,7 @@ impl Latent {
             rope: self.rope.clone(),
             output: part("o_proj", sizes.hidden, heads * value, bias),
         };
-        let unused = sizes.attention(i, Vec::new(), false, &self.rope);
-        Layer { mixer: Mixer::Latent(Box::new(attention)), ..sizes.layer(i, unused, ffn) }
+        sizes.layer_with(i, Mixer::Latent(Box::new(attention)), ffn)
     }
 }
 

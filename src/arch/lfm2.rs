@@ -98,7 +98,7 @@ fn short_conv(sizes: &Sizes, i: usize, width: usize, bias: bool) -> ShortConv {
     ShortConv {
         input: linear(name(i, "conv.in_proj"), 3 * hidden, hidden, bias),
         conv: Conv {
-            weight: name(i, "conv.conv.weight"),
+            weights: vec![name(i, "conv.conv.weight")],
             bias: bias.then(|| name(i, "conv.conv.bias")),
             channels: hidden,
             width,

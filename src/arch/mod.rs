@@ -10,17 +10,22 @@ mod config;
 mod deepseek;
 mod dense;
 mod experts;
+mod falcon_h1;
 mod gemma;
 mod gemma2;
 mod gemma3;
 mod gemma4;
 mod granite;
+mod jamba;
+mod kimi_linear;
 mod lfm2;
 mod llama;
+mod mamba;
 mod memory;
 mod mistral3;
 mod moe;
 mod names;
+mod nemotron_h;
 mod olmo2;
 mod phi;
 mod phi3;
@@ -36,6 +41,8 @@ mod stablelm;
 #[cfg(test)]
 mod tests;
 mod wrapper;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -62,6 +69,8 @@ const FAMILIES: &[(&str, Family)] = &[
     ("ernie4_5_moe", moe::ernie),
     ("exaone", dense::exaone),
     ("exaone4", olmo2::exaone4),
+    ("falcon_h1", falcon_h1::spec),
+    ("falcon_mamba", mamba::first),
     ("gemma", gemma::spec),
     ("gemma2", gemma2::spec),
     ("gemma3", gemma3::multimodal),
@@ -78,17 +87,22 @@ const FAMILIES: &[(&str, Family)] = &[
     ("gpt_oss", moe::gpt_oss),
     ("granite", granite::dense),
     ("granitemoe", granite::moe),
+    ("granitemoehybrid", granite::hybrid),
     ("helium", dense::helium),
     ("hunyuan_v1_dense", dense::hunyuan),
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("jamba", jamba::spec),
     ("joyai_llm_flash", deepseek::third),
     ("kimi_k2", deepseek::third),
+    ("kimi_linear", kimi_linear::spec),
     ("lfm2", lfm2::dense),
     ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
+    ("mamba", mamba::first),
+    ("mamba2", mamba::second),
     ("mimo", dense::mimo),
     ("minicpm", dense::minicpm),
     ("minicpm3", deepseek::minicpm3),
@@ -99,6 +113,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("mistral3", mistral3::spec),
     ("mixtral", moe::mixtral),
     ("nemotron", dense::nemotron),
+    ("nemotron_h", nemotron_h::spec),
     ("olmo2", olmo2::spec),
     ("olmo3", olmo2::third),
     ("olmoe", olmo2::moe),
@@ -135,7 +150,7 @@ pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
         return Err(Error::corrupt(label, format_args!("{} bytes are more than {MAX_CONFIG}", json.len())));
     }
     // The parser gives up at a depth of 128.
-    let config = serde_json::from_slice(json).map_err(|e| Error::corrupt(&label, not_json(json, &e)))?;
+    let config = serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(&label, not_json(json, &e)))?;
     from_config(&config, &label)
 }
 
@@ -166,7 +181,31 @@ fn unknown(config: &Config, model_type: &str) -> Error {
         .with_hint(format!("the nearest that is: {nearest}; all: {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-/// What is wrong with JSON, and the line in question: `NaN` and `Infinity`, which Python writes, are the usual fault.
+/// The same with `Infinity`, which Python writes for limits that there are not, as a number that f32 takes for it.
+fn finite(json: &[u8]) -> Cow<'_, [u8]> {
+    const INFINITY: &[u8] = b"Infinity";
+    if !json.windows(INFINITY.len()).any(|part| part == INFINITY) {
+        return Cow::Borrowed(json);
+    }
+    let (mut out, mut rest, mut quoted) = (Vec::with_capacity(json.len()), json, false);
+    while let Some(&byte) = rest.first() {
+        let taken = match byte {
+            b'\\' if quoted => 2.min(rest.len()),
+            b'I' if !quoted && rest.starts_with(INFINITY) => {
+                out.extend_from_slice(b"1e308");
+                rest = &rest[INFINITY.len()..];
+                continue;
+            }
+            _ => 1,
+        };
+        quoted ^= byte == b'"';
+        out.extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    Cow::Owned(out)
+}
+
+/// What is wrong with JSON, and the line in question: `NaN`, which Python writes, is the usual fault.
 fn not_json(json: &[u8], error: &serde_json::Error) -> String {
     let line = json.split(|&b| b == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(120)]).trim().to_string();

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::Sequence;
 use super::ffn;
-use super::latent;
-use super::layer::{Attention, Ffn, GatedDelta, Layer, Mixer, PerLayerInput, PerLayerInputs};
+use super::layer::{Ffn, Layer, Mixer, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
-use crate::backend::{AttentionExtras, AttentionParams, Backend, DeltaParams, Ids, Rows};
+use crate::backend::{Backend, Ids, Rows};
 use crate::error::{Error, Result};
 
 /// A loaded decoder-only model.
@@ -133,27 +132,44 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let (input_matrix, output) = (layer.mixer.input(), layer.mixer.output());
         if spec.parallel {
+            let (first, last) = layer.mixer.projections()?;
             let normed = self.norm(x, layer.mixer_norm.as_ref())?;
-            let input = backend.linear(&normed, input_matrix)?;
-            let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
+            let input = backend.linear(&normed, first)?;
+            let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
             let input = match &layer.ffn_norm {
                 Some(norm) => backend.norm(x, norm)?,
                 None => normed,
             };
-            let x = backend.linear_add(&mixed, output, x)?;
+            let x = backend.linear_add(&mixed, last, x)?;
             return match &layer.ffn {
                 Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
                 block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
             };
         }
-        let input = match &layer.mixer_norm {
-            Some(norm) => backend.norm_linear(x, norm, input_matrix)?,
-            None => backend.linear(x, input_matrix)?,
+        let h = match (&layer.beside, &spec.beside) {
+            (Some(beside), Some(beside_spec)) => {
+                let normed = self.norm(x, layer.mixer_norm.as_ref())?;
+                let mut h = x.clone();
+                for (mixer, mixer_spec) in [(beside, beside_spec), (&layer.mixer, &spec.mixer)] {
+                    let (first, last) = mixer.projections()?;
+                    let input = backend.linear(&normed, first)?;
+                    let mixed = self.mix(mixer, mixer_spec, &input, index, rows, sequences)?;
+                    h = self.project_add(&h, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?;
+                }
+                h
+            }
+            _ if matches!(layer.mixer, Mixer::None) => x.clone(),
+            _ => {
+                let (first, last) = layer.mixer.projections()?;
+                let input = match &layer.mixer_norm {
+                    Some(norm) => backend.norm_linear(x, norm, first)?,
+                    None => backend.linear(x, first)?,
+                };
+                let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
+                self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?
+            }
         };
-        let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
-        let h = self.project_add(x, &mixed, output, layer.mixer_post_norm.as_ref(), spec)?;
         self.run_ffn(layer, spec, h)
     }
 
@@ -161,6 +177,7 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
         match (&layer.ffn, norm) {
+            (Ffn::None, _) => Ok(h),
             (Ffn::Dense(mlp), Some(norm)) if mlp.gated && post.is_none() && spec.residual_scale == 1.0 => {
                 backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
             }
@@ -177,85 +194,6 @@ impl<B: Backend> Decoder<B> {
                 self.add_branch(&h, y, post, spec)
             }
         }
-    }
-
-    /// What the mixer makes of its first projection, for its last one.
-    fn mix(
-        &self,
-        mixer: &Mixer<B>,
-        layer: &spec::Layer,
-        input: &B::Tensor,
-        index: usize,
-        rows: &Rows,
-        sequences: &mut [&mut Sequence<B>],
-    ) -> Result<B::Tensor> {
-        let backend = &*self.backend;
-        if let (Mixer::Latent(latent), spec::Mixer::Latent(spec)) = (mixer, &layer.mixer) {
-            let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-            return latent::latent(backend, latent, spec, input, rows, &mut caches);
-        }
-        let mut states = Vec::new();
-        if !matches!(mixer, Mixer::Attention(_)) {
-            for sequence in sequences.iter_mut() {
-                states.push(sequence.recurrent(index)?.state().clone());
-            }
-        }
-        let mixed = match (mixer, &layer.mixer) {
-            (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
-                return self.attend(attention, spec, input, index, rows, sequences);
-            }
-            (Mixer::ShortConv(short), _) => backend.short_conv(input, &short.conv, rows, &mut states)?,
-            (Mixer::GatedDelta(delta), spec::Mixer::GatedDelta(spec)) => {
-                let GatedDelta { conv, decay, step, norm, .. } = &**delta;
-                backend.gated_delta(input, &DeltaParams { spec, conv, decay, step, norm }, rows, &mut states)?
-            }
-            _ => return Err(Error::internal("a mixer that its layer does not have")),
-        };
-        for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
-            sequence.recurrent(index)?.advance(state, segment.len);
-        }
-        Ok(mixed)
-    }
-
-    /// Attention, gated if the layer has a gate.
-    fn attend(
-        &self,
-        attention: &Attention<B>,
-        spec: &spec::Attention,
-        qkv: &B::Tensor,
-        index: usize,
-        rows: &Rows,
-        sequences: &mut [&mut Sequence<B>],
-    ) -> Result<B::Tensor> {
-        let backend = &*self.backend;
-        let params = AttentionParams {
-            heads: spec.heads,
-            kv_heads: spec.kv_heads,
-            head_dim: spec.head_dim,
-            scale: spec.scale,
-            query_norm: attention.query_norm.as_ref(),
-            key_norm: attention.key_norm.as_ref(),
-            rope: attention.rope.as_deref(),
-            window: spec.window,
-            extras: AttentionExtras {
-                value_norm: attention.value_norm.as_ref(),
-                norm_after_rope: spec.norm_after_rope,
-                sinks: attention.sinks.as_ref(),
-                softcap: spec.softcap,
-                query_growth: spec.query_growth,
-            },
-        };
-        if let Some(source) = spec.shares_kv_of {
-            let caches: Vec<_> = sequences.iter().map(|s| s.cache(source)).collect::<Result<_>>()?;
-            return backend.attention_shared(qkv, &params, rows, &caches);
-        }
-        let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-        if !spec.gated {
-            return backend.attention(qkv, &params, rows, &mut caches);
-        }
-        let (width, own) = (spec.heads * spec.head_dim, (spec.heads + 2 * spec.kv_heads) * spec.head_dim);
-        let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
-        backend.sigmoid_gate(&attended, &backend.columns(qkv, own..own + width)?)
     }
 
     /// Adds a layer's own part of the second embedding.

@@ -27,8 +27,8 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
-    Precision, RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -228,14 +228,28 @@ impl Backend for Cpu {
         recurrent::short_conv(self, bcx, conv, rows, states)
     }
 
+    fn convolve(&self, x: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        recurrent::convolve(self, x, conv, rows, states)
+    }
+
     fn gated_delta(
         &self,
-        input: &Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
         rows: &Rows,
         states: &mut [State],
     ) -> Result<Tensor> {
         recurrent::gated_delta(self, input, params, rows, states)
+    }
+
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        recurrent::state_space(self, input, params, rows, states)
     }
 
     fn experts(

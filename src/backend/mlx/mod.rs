@@ -10,8 +10,8 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
-    Precision, RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -20,6 +20,7 @@ use crate::weights::{LinearData, NormData};
 mod activation;
 mod attention;
 mod cache;
+mod delta;
 mod device;
 #[allow(unsafe_code)]
 mod error;
@@ -32,6 +33,7 @@ mod norm;
 #[allow(unsafe_code)]
 mod raw;
 mod recurrent;
+mod state_space;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -211,14 +213,28 @@ impl Backend for Mlx {
         self.run(|| Ok(recurrent::short_conv(&bcx.0, conv, rows, states)?.into()))
     }
 
+    fn convolve(&self, x: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        self.run(|| Ok(recurrent::convolve(&x.0, conv, rows, states)?.into()))
+    }
+
     fn gated_delta(
         &self,
-        input: &Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
         rows: &Rows,
         states: &mut [State],
     ) -> Result<Tensor> {
-        self.run(|| Ok(recurrent::gated_delta(&input.0, params, rows, states)?.into()))
+        self.run(|| Ok(delta::gated_delta(input, params, rows, states)?.into()))
+    }
+
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        self.run(|| Ok(state_space::state_space(input, params, rows, states)?.into()))
     }
 
     fn experts(

@@ -281,6 +281,7 @@ pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         residual_scale: 1.0,
         per_layer_input: None,
         output_scale: None,
+        altup: None,
     }
 }
 
@@ -311,11 +312,13 @@ pub(super) fn decoder(
         vocab: sizes.vocab,
         hidden: sizes.hidden,
         context_length,
+        position_limit: None,
         eos_ids: eos_ids(config)?.unwrap_or_default(),
         embedding: linear("model.embed_tokens", sizes.vocab, sizes.hidden, false),
         embedding_scale: 1.0,
         positions: None,
         per_layer_inputs: None,
+        streams: None,
         layers: (0..sizes.layers).map(layer).collect(),
         final_norm: sizes.norm("model.norm"),
         head: (!tied).then(|| linear("lm_head", sizes.vocab, sizes.hidden, false)),

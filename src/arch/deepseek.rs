@@ -10,6 +10,7 @@ use super::rope::{self, Base};
 use super::spec::{
     Activation, Expansion, Ffn, Groups, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm, Rope, Routing, Spec,
 };
+use super::wrapper;
 use crate::error::Result;
 
 /// DeepSeek 3 and 3.1, Kimi K2.
@@ -24,6 +25,22 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
         let mut spec = mixture(config, true, corrected_sigmoid, 2048, Some(1e-6))?;
         // The layer that predicts a further token.
         spec.ignored.push("model.layers.61.".into());
+        Ok(spec)
+    })
+}
+
+/// DeepSeek 3.2. From `index_topk` positions on an indexer chooses those that each one sees; that is not supported, so
+/// the context ends there.
+pub(super) fn sparse(config: &Config) -> Result<Spec> {
+    let topk = config.usize_or("index_topk", 2048, 1..=blocks::MAX_CONTEXT)?;
+    config.with_defaults(json!({"q_lora_rank": 1536}), |config| {
+        let mut spec = third(config)?;
+        if spec.context_length > topk {
+            tracing::warn!("{}", config.corrupt("index_topk", "ends the context: choosing positions is not supported"));
+        }
+        spec.context_length = spec.context_length.min(topk);
+        spec.position_limit = Some(topk);
+        spec.ignored.extend(["self_attn.indexer.".into(), format!("model.layers.{}.", spec.layers.len())]);
         Ok(spec)
     })
 }
@@ -138,6 +155,35 @@ pub(super) fn minicpm3(config: &Config) -> Result<Spec> {
     spec.embedding_scale = config.f64("scale_emb", 1e-9..=1e9)? as f32;
     let base = config.usize("dim_model_base", 1..=1 << 20)?;
     spec.logit_scale = if tied { 1.0 } else { (base as f64 / sizes.hidden as f64) as f32 };
+    Ok(spec)
+}
+
+/// Youtu-LLM: dense.
+pub(super) fn youtu(config: &Config) -> Result<Spec> {
+    let defaults = json!({
+        "vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "qk_nope_head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1_600_000.0,
+    });
+    config.with_defaults(defaults, |config| {
+        let sizes = Sizes::read(config)?;
+        let context = blocks::context_length(config, 131_072)?;
+        let mut latent = Latent::read(config, &sizes, context, false)?;
+        let traditional = config.bool_or("rope_traditional", true)?;
+        latent.rope.iter_mut().for_each(|rope| rope.traditional = traditional);
+        let activation = blocks::silu(config)?;
+        let bias = config.bool_or("mlp_bias", false)?;
+        let tied = config.bool_or("tie_word_embeddings", true)?;
+        blocks::decoder(config, &sizes, context, tied, |i| {
+            latent.layer(&sizes, i, false, sizes.split_mlp(i, bias, activation).into())
+        })
+    })
+}
+
+/// Kimi VL and K2.5: the text part of models that also see.
+pub(super) fn multimodal(config: &Config) -> Result<Spec> {
+    let mut spec = wrapper::text_part(config, Value::Null, None, "language_model.", third)?;
+    spec.ignored.push("mm_projector.".into());
     Ok(spec)
 }
 

@@ -5,6 +5,7 @@ use super::config::Config;
 use super::experts::{self, Choice};
 use super::rope::{self, Base};
 use super::spec::{Activation, Attention, Conv, Ffn, Layer, Mixer, Rope, Routing, ShortConv, Spec};
+use super::wrapper;
 use crate::error::Result;
 
 /// The dense model.
@@ -51,6 +52,11 @@ pub(super) fn moe(config: &Config) -> Result<Spec> {
         sizes.moe(i, "mlp", count, width, false, routing).into()
     })?;
     Ok(spec.renamed(&[(".mlp.", ".feed_forward.")]))
+}
+
+/// The text part of a model that also sees.
+pub(super) fn multimodal(config: &Config) -> Result<Spec> {
+    wrapper::text_part(config, serde_json::Value::Null, None, "language_model.", dense)
 }
 
 fn with_ffn(config: &Config, ffn: impl Fn(&Sizes, usize) -> Ffn) -> Result<Spec> {

@@ -14,8 +14,10 @@ mod falcon_h1;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
 mod gemma4;
 mod granite;
+mod grouped;
 mod jamba;
 mod kimi_linear;
 mod lfm2;
@@ -35,6 +37,7 @@ mod qwen3;
 mod qwen_moe;
 mod qwen_next;
 mod rope;
+mod sliding_moe;
 mod smollm3;
 pub mod spec;
 mod stablelm;
@@ -60,21 +63,27 @@ type Family = fn(&Config) -> Result<Spec>;
 
 /// Every `model_type` that runs. Renames share their family's function.
 const FAMILIES: &[(&str, Family)] = &[
+    ("afmoe", sliding_moe::trinity),
     ("apertus", dense::apertus),
+    ("bailing_moe", grouped::bailing),
     ("cohere", cohere::first),
     ("cohere2", cohere::second),
     ("deepseek_v2", deepseek::second),
     ("deepseek_v3", deepseek::third),
+    ("deepseek_v32", deepseek::sparse),
+    ("dots1", grouped::dots),
     ("ernie4_5", dense::ernie),
     ("ernie4_5_moe", moe::ernie),
     ("exaone", dense::exaone),
     ("exaone4", olmo2::exaone4),
+    ("exaone_moe", sliding_moe::exaone),
     ("falcon_h1", falcon_h1::spec),
     ("falcon_mamba", mamba::first),
     ("gemma", gemma::spec),
     ("gemma2", gemma2::spec),
     ("gemma3", gemma3::multimodal),
     ("gemma3_text", gemma3::text),
+    ("gemma3n", gemma3n::spec),
     ("gemma4", gemma4::multimodal),
     ("gemma4_text", gemma4::text),
     ("gemma4_unified", gemma4::multimodal),
@@ -96,8 +105,11 @@ const FAMILIES: &[(&str, Family)] = &[
     ("jamba", jamba::spec),
     ("joyai_llm_flash", deepseek::third),
     ("kimi_k2", deepseek::third),
+    ("kimi_k25", deepseek::multimodal),
     ("kimi_linear", kimi_linear::spec),
+    ("kimi_vl", deepseek::multimodal),
     ("lfm2", lfm2::dense),
+    ("lfm2-vl", lfm2::multimodal),
     ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
@@ -120,6 +132,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("phi", phi::phi),
     ("phi3", phi3::spec),
     ("phimoe", moe::phimoe),
+    ("pixtral", mistral3::pixtral),
     ("qwen2", qwen2::spec),
     ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
     ("qwen2_moe", qwen_moe::second),
@@ -133,9 +146,12 @@ const FAMILIES: &[(&str, Family)] = &[
     ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
+    ("solar_open", grouped::solar),
     ("stablelm", stablelm::spec),
     ("starcoder2", phi::starcoder2),
+    ("telechat3", llama::telechat),
     ("xverse", llama::spec),
+    ("youtu_llm", deepseek::youtu),
 ];
 
 /// The spec of a model, from its config.json.

@@ -29,6 +29,9 @@ impl Spec {
             f(&mut inputs.projection.name);
             norm(&mut inputs.norm, f);
         }
+        if let Some(streams) = &mut self.streams {
+            streams.widen.iter_mut().chain(&mut streams.narrow).for_each(|linear| f(&mut linear.name));
+        }
         for layer in &mut self.layers {
             let norms =
                 [&mut layer.mixer_norm, &mut layer.mixer_post_norm, &mut layer.ffn_norm, &mut layer.ffn_post_norm];
@@ -41,6 +44,14 @@ impl Spec {
                 norm(&mut input.norm, f);
             }
             layer.output_scale.iter_mut().for_each(&mut *f);
+            if let Some(altup) = &mut layer.altup {
+                let linears = [&mut altup.router, &mut altup.prediction, &mut altup.correction];
+                let laurel = [&mut altup.laurel.left, &mut altup.laurel.right];
+                linears.into_iter().chain(laurel).for_each(|linear| f(&mut linear.name));
+                norm(&mut altup.norm, f);
+                norm(&mut altup.laurel.norm, f);
+                altup.output_scale.iter_mut().for_each(&mut *f);
+            }
         }
         norm(&mut self.final_norm, f);
         optional_linear(&mut self.head, f);

@@ -1,5 +1,6 @@
 //! All that `nn` needs to know of a model to run it, without any tensor. A family file makes one from `config.json`.
 
+mod altup;
 mod experts;
 mod mixer;
 mod quantization;
@@ -7,6 +8,7 @@ mod state_space;
 
 use serde::Serialize;
 
+pub use altup::{AltUp, Laurel, Streams};
 pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
 pub use mixer::{
     Attention, Conv, Expansion, GatedDelta, LatentAttention, LatentQuery, Mixer, QueryGrowth, ShortConv, ShortGates,
@@ -25,6 +27,9 @@ pub struct Spec {
     pub hidden: usize,
     /// Positions that the model was trained for.
     pub context_length: usize,
+    /// Positions that can be computed at all, where more would need what is not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position_limit: Option<usize>,
     /// Token ids that end an answer, as config.json names them.
     pub eos_ids: Vec<u32>,
     /// The embedding table, `[vocab, hidden]`.
@@ -35,6 +40,9 @@ pub struct Spec {
     pub positions: Option<Linear>,
     /// A second embedding, of which each layer takes its part.
     pub per_layer_inputs: Option<PerLayerInputs>,
+    /// Several residual streams instead of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
     /// The norm before the head.
@@ -82,6 +90,9 @@ pub struct Layer {
     pub per_layer_input: Option<PerLayerInput>,
     /// Name of a tensor with one number that the layer's output is multiplied by.
     pub output_scale: Option<String>,
+    /// How the layer goes on with [`Spec::streams`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub altup: Option<Box<AltUp>>,
 }
 
 /// A feed-forward block.
@@ -155,6 +166,11 @@ pub enum Activation {
     Gelu,
     /// GELU by the approximation with tanh.
     GeluTanh,
+    /// GELU (tanh) of what exceeds a bound: the mean of the row and so many of its standard deviations (Gemma 3n).
+    SparseGeluTanh {
+        /// Standard deviations.
+        deviations: f32,
+    },
     /// `max(x, 0)²`.
     Relu2,
     /// `min(x, limit) * sigmoid(alpha * min(x, limit)) * (clamp(up, ±limit) + 1)` (GPT-OSS). Only gated.
@@ -270,6 +286,7 @@ impl Layer {
             Ffn::None => {}
         }
         all.extend(self.output_scale.clone());
+        all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
         all.into_iter()
     }
 }
@@ -312,10 +329,13 @@ impl Spec {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let layers = self.layers.iter().flat_map(|layer| {
             let input = layer.per_layer_input.iter().flat_map(|input| [&input.gate, &input.projection]);
-            layer.mixers().flat_map(Mixer::linears).chain(layer.ffn.linears()).chain(input)
+            let altup = layer.altup.iter().flat_map(|altup| altup.linears());
+            layer.mixers().flat_map(Mixer::linears).chain(layer.ffn.linears()).chain(input).chain(altup)
         });
+        let streams = self.streams.iter().flat_map(|streams| streams.widen.iter().chain(&streams.narrow));
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);
-        [&self.embedding].into_iter().chain(&self.positions).chain(inputs).chain(layers).chain(&self.head)
+        let start = [&self.embedding].into_iter().chain(&self.positions).chain(inputs);
+        start.chain(streams).chain(layers).chain(&self.head)
     }
 
     /// Every norm.
@@ -323,7 +343,13 @@ impl Spec {
         let layers = self.layers.iter().flat_map(|layer| {
             let own = [&layer.mixer_norm, &layer.mixer_post_norm, &layer.ffn_norm, &layer.ffn_post_norm];
             let input = layer.per_layer_input.iter().map(|input| &input.norm);
-            own.into_iter().flatten().chain(layer.mixers().flat_map(Mixer::norms)).chain(layer.ffn.norms()).chain(input)
+            let altup = layer.altup.iter().flat_map(|altup| altup.norms());
+            own.into_iter()
+                .flatten()
+                .chain(layer.mixers().flat_map(Mixer::norms))
+                .chain(layer.ffn.norms())
+                .chain(input)
+                .chain(altup)
         });
         layers.chain(self.per_layer_inputs.iter().map(|inputs| &inputs.norm)).chain([&self.final_norm])
     }

@@ -380,6 +380,21 @@ pub(crate) trait Backend: Sized + 'static {
     /// `a * b`, number by number.
     fn multiply(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// Each column times its number.
+    fn scale_columns(&self, x: &Self::Tensor, factors: &Self::Vector) -> Result<Self::Tensor>;
+
+    /// For each of `outputs` the sum of `inputs` with factors of the row's own: `coefficients` has `outputs` times as
+    /// many as there are inputs, the first output's first.
+    fn mix_streams(
+        &self,
+        inputs: &[Self::Tensor],
+        coefficients: &Self::Tensor,
+        outputs: usize,
+    ) -> Result<Vec<Self::Tensor>>;
+
+    /// `x` made as large as `like`, row by row, by their root mean squares.
+    fn match_magnitude(&self, x: &Self::Tensor, like: &Self::Tensor) -> Result<Self::Tensor>;
+
     /// `cap * tanh(x / cap)`.
     fn softcap(&self, x: &Self::Tensor, cap: f32) -> Result<Self::Tensor>;
 
@@ -473,6 +488,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// The most likely id of each row of logits, the lowest id of equals.
     fn argmax(&self, logits: &Self::Tensor) -> Result<Self::Tokens>;
+
+    /// The same ids, but 0 for those that are not below `limit`.
+    fn tokens_below(&self, tokens: &Self::Tokens, limit: usize) -> Result<Self::Tokens>;
 
     /// Starts computing the given results and everything that outlives the step, without waiting for it.
     fn queue<'a>(

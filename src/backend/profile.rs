@@ -254,6 +254,25 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("multiply", 0, |inner| inner.multiply(a, b))
     }
 
+    fn scale_columns(&self, x: &B::Tensor, factors: &B::Vector) -> Result<B::Tensor> {
+        self.tensor("scale_columns", 0, |inner| inner.scale_columns(x, factors))
+    }
+
+    fn mix_streams(&self, inputs: &[B::Tensor], coefficients: &B::Tensor, outputs: usize) -> Result<Vec<B::Tensor>> {
+        let began = Instant::now();
+        let mixed = self.inner.mix_streams(inputs, coefficients, outputs)?;
+        for tensor in &mixed {
+            self.inner.queue(None, Some(tensor), empty())?;
+        }
+        self.inner.wait()?;
+        self.record("mix_streams", 0, began);
+        Ok(mixed)
+    }
+
+    fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("match_magnitude", 0, |inner| inner.match_magnitude(x, like))
+    }
+
     fn softcap(&self, x: &B::Tensor, cap: f32) -> Result<B::Tensor> {
         self.tensor("softcap", 0, |inner| inner.softcap(x, cap))
     }
@@ -346,6 +365,10 @@ impl<B: Backend> Backend for Profiled<B> {
         self.inner.wait()?;
         self.record("argmax", 0, began);
         Ok(tokens)
+    }
+
+    fn tokens_below(&self, tokens: &B::Tokens, limit: usize) -> Result<B::Tokens> {
+        self.inner.tokens_below(tokens, limit)
     }
 
     fn queue<'a>(

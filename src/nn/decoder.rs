@@ -17,6 +17,10 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) embedding: B::Linear,
     pub(super) positions: Option<B::Linear>,
     pub(super) per_layer_inputs: Option<PerLayerInputs<B>>,
+    /// Makes the other streams of an embedding.
+    pub(super) widen: Vec<B::Linear>,
+    /// Makes what is averaged of the other streams.
+    pub(super) narrow: Vec<B::Linear>,
     pub(super) layers: Vec<Layer<B>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
@@ -48,10 +52,24 @@ impl<B: Backend> Decoder<B> {
         let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
             return Ok(Embedded { x, per_layer: None });
         };
-        let looked_up = scaled(backend.embed(&inputs.table, ids)?, input.table_scale)?;
+        let looked_up = scaled(self.embed_known(&inputs.table, ids, input.table.outputs)?, input.table_scale)?;
         let projected = scaled(backend.linear(&x, &inputs.projection)?, input.projection_scale)?;
         let sum = backend.add(&backend.norm(&projected, &inputs.norm)?, &looked_up)?;
         Ok(Embedded { x, per_layer: Some(scaled(sum, input.scale)?) })
+    }
+
+    /// Rows of a table that may be shorter than the vocabulary: tokens that it does not have count as the first.
+    fn embed_known(&self, table: &B::Linear, ids: Ids<'_, B>, rows: usize) -> Result<B::Tensor> {
+        if rows >= self.spec.vocab {
+            return self.backend.embed(table, ids);
+        }
+        match ids {
+            Ids::Host(ids) => {
+                let known: Vec<u32> = ids.iter().map(|&id| if (id as usize) < rows { id } else { 0 }).collect();
+                self.backend.embed(table, Ids::Host(&known))
+            }
+            Ids::Device(tokens) => self.backend.embed(table, Ids::Device(&self.backend.tokens_below(tokens, rows)?)),
+        }
     }
 
     /// Runs all layers over embedded rows and appends them to their sequences (one for each segment of `rows`, in
@@ -86,23 +104,44 @@ impl<B: Backend> Decoder<B> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
         let Embedded { mut x, per_layer } = embedded;
+        if let Some(limit) = self.spec.position_limit
+            && let Some(segment) = rows.segments().iter().find(|segment| segment.position + segment.len > limit)
+        {
+            let message =
+                format!("position {} of a model that can be run to {limit}", segment.position + segment.len - 1);
+            let hint = "shorten the prompt or the answer";
+            return Err(Error::new(crate::error::Code::ContextOverflow, message).with_hint(hint));
+        }
         if let Some(table) = &self.positions {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }
+        let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
             }
+            let own = match (&spec.per_layer_input, &per_layer) {
+                (Some(input), Some(all)) => {
+                    let width = input.gate.outputs;
+                    Some(self.backend.columns(all, index * width..(index + 1) * width)?)
+                }
+                _ => None,
+            };
+            if !streams.is_empty() {
+                streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
+                continue;
+            }
             x = self.run_layer(layer, spec, &x, index, rows, sequences)?;
             if let (Some(input), Some(input_spec)) = (&layer.per_layer_input, &spec.per_layer_input) {
-                let all = per_layer.as_ref().ok_or_else(|| Error::internal("a layer without its own input"))?;
-                let width = input_spec.gate.outputs;
-                let own = self.backend.columns(all, index * width..(index + 1) * width)?;
-                x = self.take_in(&x, &own, input, input_spec)?;
+                let own = own.ok_or_else(|| Error::internal("a layer without its own input"))?;
+                x = self.backend.add(&x, &self.own_part(&x, &own, input, input_spec)?)?;
             }
             if layer.output_scale != 1.0 {
                 x = self.backend.scale(&x, layer.output_scale)?;
             }
+        }
+        if !streams.is_empty() {
+            x = self.narrow(&streams)?;
         }
         Ok(x)
     }
@@ -173,7 +212,7 @@ impl<B: Backend> Decoder<B> {
         self.run_ffn(layer, spec, h)
     }
 
-    fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
+    pub(super) fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
         match (&layer.ffn, norm) {
@@ -196,8 +235,8 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// Adds a layer's own part of the second embedding.
-    fn take_in(
+    /// What a layer adds for its own part of the second embedding.
+    pub(super) fn own_part(
         &self,
         x: &B::Tensor,
         own: &B::Tensor,
@@ -207,15 +246,15 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         let gate = backend.activate(&backend.linear(x, &input.gate)?, spec.activation)?;
         let projected = backend.linear(&backend.multiply(&gate, own)?, &input.projection)?;
-        backend.add(x, &backend.norm(&projected, &input.norm)?)
+        backend.norm(&projected, &input.norm)
     }
 
-    fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
+    pub(super) fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
         norm.map_or_else(|| Ok(x.clone()), |norm| self.backend.norm(x, norm))
     }
 
     /// `residual + scale * post(linear(x))`.
-    fn project_add(
+    pub(super) fn project_add(
         &self,
         residual: &B::Tensor,
         x: &B::Tensor,

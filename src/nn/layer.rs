@@ -17,6 +17,19 @@ pub(super) struct Layer<B: Backend> {
     pub ffn_post_norm: Option<B::Norm>,
     pub per_layer_input: Option<PerLayerInput<B>>,
     pub output_scale: f32,
+    pub altup: Option<Box<AltUp<B>>>,
+}
+
+/// How a layer goes on with several streams.
+pub(super) struct AltUp<B: Backend> {
+    pub norm: B::Norm,
+    pub router: B::Linear,
+    pub prediction: B::Linear,
+    pub correction: B::Linear,
+    pub output_scale: Option<B::Vector>,
+    pub left: B::Linear,
+    pub right: B::Linear,
+    pub laurel_norm: B::Norm,
 }
 
 /// What mixes positions.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, Narrowing, PerLayerInput, PerLayerInputs,
-    Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
+    AltUp, Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, Narrowing, PerLayerInput,
+    PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData};
@@ -29,6 +29,8 @@ struct Start<B: Backend> {
     embedding: B::Linear,
     positions: Option<B::Linear>,
     per_layer_inputs: Option<PerLayerInputs<B>>,
+    widen: Vec<B::Linear>,
+    narrow: Vec<B::Linear>,
 }
 
 impl<B: Backend> Builder<B> {
@@ -57,11 +59,22 @@ impl<B: Backend> Builder<B> {
         let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
         let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
-        let Start { embedding, positions, per_layer_inputs } =
+        let Start { embedding, positions, per_layer_inputs, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
         let backend = Rc::clone(&self.backend);
-        Ok(Some(Decoder { backend, spec, embedding, positions, per_layer_inputs, layers, final_norm, head }))
+        Ok(Some(Decoder {
+            backend,
+            spec,
+            embedding,
+            positions,
+            per_layer_inputs,
+            widen,
+            narrow,
+            layers,
+            final_norm,
+            head,
+        }))
     }
 
     fn load_start(&self) -> Result<Start<B>> {
@@ -71,7 +84,16 @@ impl<B: Backend> Builder<B> {
             let (table, norm) = (self.linear(from_ref(&inputs.table))?, self.norm(&inputs.norm)?);
             Ok(PerLayerInputs { table, projection, norm })
         };
+        let each = |linears: &[spec::Linear]| {
+            linears.iter().map(|linear| self.linear(from_ref(linear))).collect::<Result<_>>()
+        };
+        let (widen, narrow) = match &spec.streams {
+            Some(streams) => (each(&streams.widen)?, each(&streams.narrow)?),
+            None => (Vec::new(), Vec::new()),
+        };
         Ok(Start {
+            widen,
+            narrow,
             embedding: self.linear(from_ref(&spec.embedding))?,
             positions: spec.positions.as_ref().map(|table| self.linear(from_ref(table))).transpose()?,
             per_layer_inputs: spec.per_layer_inputs.as_ref().map(inputs).transpose()?,
@@ -102,6 +124,27 @@ impl<B: Backend> Builder<B> {
             ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
             per_layer_input,
             output_scale,
+            altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
+        })
+    }
+
+    fn altup(&self, altup: &spec::AltUp) -> Result<AltUp<B>> {
+        let clipped = |linear: &spec::Linear| {
+            let data = self.data_of(linear)?;
+            self.backend.load_linear(&[match altup.clip {
+                Some(limit) => data.clipped(limit)?,
+                None => data,
+            }])
+        };
+        Ok(AltUp {
+            norm: self.norm(&altup.norm)?,
+            router: self.linear(from_ref(&altup.router))?,
+            prediction: clipped(&altup.prediction)?,
+            correction: clipped(&altup.correction)?,
+            output_scale: self.optional_vector(&altup.output_scale, altup.router.inputs)?,
+            left: self.linear(from_ref(&altup.laurel.left))?,
+            right: self.linear(from_ref(&altup.laurel.right))?,
+            laurel_norm: self.norm(&altup.laurel.norm)?,
         })
     }
 

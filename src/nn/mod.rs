@@ -1,5 +1,6 @@
 //! The models, written once, generic over the backend.
 
+mod altup;
 mod decoder;
 mod delta;
 mod ffn;

@@ -91,6 +91,26 @@ KIMI_LINEAR = {
     "linear_attn_config": {"kda_layers": [1, 3], "num_heads": 2, "head_dim": 32, "short_conv_kernel_size": 4},
 }  # fmt: skip
 
+GEMMA3N = BASE | {
+    "model_type": "gemma3n_text", "num_hidden_layers": 3, "head_dim": 16, "num_kv_shared_layers": 1,
+    "vocab_size_per_layer_input": 96, "sliding_window": 9, "rope_local_base_freq": 500.0,
+    "final_logit_softcapping": 5.0, "layer_types": sliding(3, [1]),
+    "activation_sparsity_pattern": [0.95, 0.8, 0.0], "hidden_size_per_layer_input": 32, "altup_num_inputs": 4,
+    "altup_coef_clip": 0.7, "altup_correct_scale": True, "altup_active_idx": 0, "laurel_rank": 32,
+}  # fmt: skip
+
+DOTS = {
+    "num_hidden_layers": 3, "first_k_dense_replace": 1, "moe_intermediate_size": 64, "n_routed_experts": 8,
+    "n_shared_experts": 1, "norm_topk_prob": True, "num_experts_per_tok": 3, "routed_scaling_factor": 1.5,
+    "scoring_func": "noaux_tc",
+}  # fmt: skip
+BAILING = {
+    "num_hidden_layers": 3, "first_k_dense_replace": 1, "moe_intermediate_size": 64, "num_experts": 8,
+    "num_shared_experts": 1, "norm_topk_prob": True, "num_experts_per_tok": 3,
+}  # fmt: skip
+
+AFMOE = MOE | {"num_hidden_layers": 3, "layer_types": sliding(3, [1]), "sliding_window": 9}
+
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = {
     "llama": ("GQA, rope scaling, sliding layers", [], {
@@ -606,6 +626,113 @@ FAMILIES = {
             "first_k_dense_replace": 0, "moe_renormalize": False, "tie_word_embeddings": True,
             "moe_router_activation_func": "softmax", "num_experts_per_token": 2, "qk_rope_head_dim": 32,
             "linear_attn_config": {"kda_layers": [2, 3], "num_heads": 4, "head_dim": 16, "short_conv_kernel_size": 3},
+        },
+    }),
+    "gemma3n": ("four residual streams, side branches, sparse activations, per-layer inputs, shared KV", ["model_type"], {
+        "plain": {"text_config": GEMMA3N},
+        "other": {"text_config": GEMMA3N | {
+            "num_hidden_layers": 4, "altup_num_inputs": 3, "altup_active_idx": 1, "altup_coef_clip": None, "altup_correct_scale": False,
+            "laurel_rank": 16, "num_kv_shared_layers": 0, "activation_sparsity_pattern": [0.0, 0.5, 0.0, 0.0],
+            "intermediate_size": [128, 64, 128, 96], "final_logit_softcapping": 3.0, "vocab_size_per_layer_input": 90,
+            "layer_types": sliding(4, [0, 3]), "rope_local_base_freq": 300.0, "head_dim": 32,
+        }},
+    }),
+    "dots1": ("sigmoid routing, norms on heads, shared expert", [
+        "max_position_embeddings", "scoring_func", "attention_bias",
+    ], {
+        "plain": DOTS,
+        "groups": DOTS | {
+            "n_group": 4, "topk_group": 2, "norm_topk_prob": False, "n_shared_experts": 2, "first_k_dense_replace": 0,
+            "head_dim": 32, "mlp_bias": True, "tie_word_embeddings": True, "rope_scaling": LINEAR,
+            "routed_scaling_factor": 1.0, "num_experts_per_tok": 2,
+        },
+    }),
+    "bailing_moe": ("fused projections, sigmoid or softmax routing, shared expert", [
+        "max_position_embeddings", "norm_head", "norm_softmax", "moe_router_enable_routed_scaling",
+    ], {
+        "plain": BAILING,
+        "groups": BAILING | {
+            "score_function": "sigmoid", "n_group": 4, "topk_group": 2, "use_bias": True, "use_qkv_bias": True,
+            "use_qk_norm": True, "tie_word_embeddings": True, "partial_rotary_factor": 0.5, "norm_topk_prob": False,
+            "moe_router_enable_expert_bias": True, "routed_scaling_factor": 1.5, "rope_scaling": LINEAR,
+            "moe_shared_expert_intermediate_size": 96, "num_shared_experts": 2, "first_k_dense_replace": 0,
+            "num_experts_per_tok": 2, "intermediate_size": 64,
+        },
+        "alone": BAILING | {"moe_router_enable_shared_expert": False, "rotary_dim": 8, "num_shared_experts": 1},
+    }),
+    "solar_open": ("sigmoid routing, shared expert", [
+        "max_position_embeddings", "rope_scaling", "tie_word_embeddings", "scoring_func", "topk_method",
+    ], {
+        "plain": {key: value for key, value in GLM_MOE.items() if key not in ("use_qk_norm", "attention_bias")},
+        "groups": GLM_MOE | {
+            "n_group": 4, "topk_group": 2, "norm_topk_prob": False, "use_qk_norm": True, "attention_bias": True,
+            "first_k_dense_replace": 0, "partial_rotary_factor": 1.0, "head_dim": 32,
+        },
+    }),
+    "youtu_llm": ("latent attention", ["max_position_embeddings", "num_key_value_heads"], {
+        "plain": LATENT,
+        "untied": LATENT | {
+            "q_lora_rank": None, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
+            "rope_traditional": False, "rope_scaling": LINEAR, "v_head_dim": 32, "kv_lora_rank": 64,
+        },
+    }),
+    "telechat3": ("llama with biases", ["max_position_embeddings"], {
+        "plain": {},
+        "biases": {
+            "attention_bias": True, "mlp_bias": True, "head_dim": 32, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR,
+        },
+    }),
+    "pixtral": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "mistral"}}}),
+    "lfm2-vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LFM | {
+            "model_type": "lfm2", "full_attn_idxs": [1], "block_dim": 64, "block_multiple_of": 32,
+            "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": False, "block_ff_dim": 128,
+        }},
+    }),
+    "kimi_vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "kimi_k25": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "afmoe": ("gated attention, sliding layers alone are rotated, sandwich norms, sigmoid routing", [
+        "max_position_embeddings",
+    ], {
+        "plain": AFMOE | {"head_dim": 16, "num_shared_experts": 1, "num_dense_layers": 1, "route_scale": 1.5},
+        "groups": AFMOE | {
+            "head_dim": 32, "num_shared_experts": 0, "num_dense_layers": 0, "n_group": 4, "topk_group": 2,
+            "route_norm": False, "score_func": "softmax", "mup_enabled": False, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+            "sliding_window": 20, "layer_types": sliding(3, [0]),
+        },
+    }),
+    "exaone_moe": ("sliding layers alone are rotated, sigmoid routing", [
+        "max_position_embeddings", "scoring_func", "topk_method",
+    ], {
+        "plain": AFMOE | {
+            "head_dim": 16, "num_shared_experts": 1, "is_moe_layer": [False, True, True],
+            "rope_parameters": {"rope_theta": 500.0},
+        },
+        "full": AFMOE | {
+            "head_dim": 32, "num_shared_experts": 0, "is_moe_layer": [True, True, False], "n_group": 3,
+            "topk_group": 2, "norm_topk_prob": False, "routed_scaling_factor": 1.5, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR, "num_experts_per_tok": 2, "layer_types": sliding(3, [0, 1, 2]),
+        },
+    }),
+    # Within index_topk positions the indexer changes nothing.
+    "deepseek_v32": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
+        "index_n_heads", "index_topk", "indexer_rope_interleave",
+    ], {
+        "plain": LATENT | {
+            "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3, "index_head_dim": 32,
+            "index_n_heads": 2, "index_topk": 64,
+        },
+        "groups": LATENT | {
+            "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 32, "index_n_heads": 2,
         },
     }),
 }  # fmt: skip

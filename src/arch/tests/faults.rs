@@ -200,3 +200,10 @@ fn any_value_at_any_key() {
     }
     assert!(accepted > 100, "{accepted}");
 }
+
+#[test]
+fn infinity_is_a_number_outside_of_strings() {
+    let json = br#"{"a": [0.0, Infinity], "b": "Infinity \" Infinity", "c": -Infinity}"#;
+    let value: serde_json::Value = serde_json::from_slice(&crate::arch::finite(json)).unwrap();
+    assert_eq!(value, serde_json::json!({"a": [0.0, 1e308], "b": "Infinity \" Infinity", "c": -1e308}));
+}

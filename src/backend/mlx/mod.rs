@@ -34,6 +34,7 @@ mod norm;
 mod raw;
 mod recurrent;
 mod state_space;
+mod streams;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -189,6 +190,18 @@ impl Backend for Mlx {
         self.run(|| Ok(a.0.multiply(&*b.0)?.into()))
     }
 
+    fn scale_columns(&self, x: &Tensor, factors: &Array) -> Result<Tensor> {
+        self.run(|| Ok(x.0.multiply(cast(factors.reshape(factors.shape())?, x.0.dtype())?)?.into()))
+    }
+
+    fn mix_streams(&self, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
+        self.run(|| streams::mix_streams(inputs, &coefficients.0, outputs))
+    }
+
+    fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
+        self.run(|| Ok(streams::match_magnitude(&x.0, &like.0)?.into()))
+    }
+
     fn softcap(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
         self.run(|| Ok(activation::softcap(&x.0, cap)?.into()))
     }
@@ -289,6 +302,15 @@ impl Backend for Mlx {
 
     fn argmax(&self, logits: &Tensor) -> Result<Tokens> {
         self.run(|| Ok(Tokens(Rc::new(ops::indexing::argmax_axis(&*logits.0, -1, false)?))))
+    }
+
+    fn tokens_below(&self, tokens: &Tokens, limit: usize) -> Result<Tokens> {
+        self.run(|| {
+            let ids = &*tokens.0;
+            let limit = Array::from_int(raw::dim(limit)?).as_dtype(ids.dtype())?;
+            let zero = Array::from_int(0).as_dtype(ids.dtype())?;
+            Ok(Tokens(Rc::new(ops::select(ids.lt(limit)?, ids, zero)?)))
+        })
     }
 
     fn queue<'a>(

@@ -166,6 +166,24 @@ const CHANGES: &[(&str, Change)] = &[
         Selection::Inner(inner) => drop_it(&mut inner.norms),
         Selection::Input { .. } => None,
     }),
+    ("active stream", |spec| {
+        let streams = spec.streams.as_mut()?;
+        streams.active = (streams.active + 1) % streams.count();
+        Some(())
+    }),
+    ("limit of the streams' coefficients", |spec| first(spec)?.altup.as_mut()?.clip.as_mut().map(|clip| *clip *= 0.5)),
+    ("scale of the active stream", |spec| drop_it(&mut first(spec)?.altup.as_mut()?.output_scale)),
+    ("side branch's norm", |spec| epsilon(&mut first(spec)?.altup.as_mut()?.laurel.norm)),
+    ("norm of the streams' router", |spec| epsilon(&mut first(spec)?.altup.as_mut()?.norm)),
+    ("sparsity", |spec| {
+        spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
+            Ffn::Dense(mlp) => match &mut mlp.activation {
+                Activation::SparseGeluTanh { deviations } => Some(*deviations += 0.2),
+                _ => None,
+            },
+            _ => None,
+        })
+    }),
     ("mixer beside dropped", |spec| drop_it(&mut first(spec)?.beside)),
     ("gate of attention dropped", |spec| {
         let attention = find(spec, |attention| attention.gated)?;
@@ -186,6 +204,10 @@ const CHANGES: &[(&str, Change)] = &[
         let layer = first(spec)?;
         layer.ffn_norm.as_ref()?;
         layer.mixer_norm.as_ref()?;
+        // With several streams nothing is parallel.
+        if layer.altup.is_some() {
+            return None;
+        }
         layer.parallel = !layer.parallel;
         Some(())
     }),

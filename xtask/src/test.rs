@@ -48,6 +48,7 @@ pub fn run(args: &[String]) -> Result<()> {
         steps.push(skip("C programs", "--quick"));
         steps.push(skip("NEON", "--quick"));
         steps.push(skip("MLX", "--quick"));
+        steps.push(skip("parity", "--quick"));
     } else {
         steps.push(cargo("C programs", &["xtask", "c-test"]));
         steps.push(match crate::neon::check() {
@@ -55,6 +56,10 @@ pub fn run(args: &[String]) -> Result<()> {
             Err(missing) => skip("NEON", &missing.to_string()),
         });
         steps.extend(mlx_steps());
+        steps.push(match crate::parity::check() {
+            Ok(()) => cargo("parity", &["xtask", "parity"]),
+            Err(missing) => skip("parity", &missing.to_string()),
+        });
     }
     summarize(&steps)
 }

@@ -78,7 +78,7 @@ impl<'a> Family<'a> {
         if config.object("rope_scaling")?.is_some() {
             tracing::warn!("{}", config.corrupt("rope_scaling", "is not applied, as in mlx-lm"));
         }
-        let base = |key| Ok(rope::plain(config, sizes.head_dim, false, config.f64(key, 1.001..=1e15)?)?);
+        let base = |key| rope::plain(config, sizes.head_dim, false, config.f64(key, 1.001..=1e15)?);
         let (full, sliding) = (base("rope_theta")?, base("rope_local_base_freq")?);
         let sparsity = config.f64s(SPARSITY, 0.0..=0.999_999)?.unwrap_or_else(|| vec![0.0; sizes.layers]);
         if sparsity.len() != sizes.layers {

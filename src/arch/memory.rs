@@ -28,6 +28,7 @@ fn mlp_width(mlp: &Mlp) -> u64 {
 fn ffn_width(ffn: &Ffn) -> u64 {
     match ffn {
         Ffn::Dense(mlp) => mlp_width(mlp),
+        Ffn::Linear(linear) => linear.outputs as u64,
         Ffn::None => 0,
         Ffn::Moe(moe) => {
             // Rows are gathered, and what the experts give is kept until it is added up.

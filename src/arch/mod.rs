@@ -28,6 +28,7 @@ mod mistral3;
 mod moe;
 mod names;
 mod nemotron_h;
+mod nemotron_nas;
 mod olmo2;
 mod phi;
 mod phi3;
@@ -125,6 +126,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("mistral3", mistral3::spec),
     ("mixtral", moe::mixtral),
     ("nemotron", dense::nemotron),
+    ("nemotron-nas", nemotron_nas::spec),
     ("nemotron_h", nemotron_h::spec),
     ("olmo2", olmo2::spec),
     ("olmo3", olmo2::third),

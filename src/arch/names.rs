@@ -147,6 +147,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
                 optional_linear(&mut shared.gate, f);
             }
         }
+        Ffn::Linear(linear) => f(&mut linear.name),
         Ffn::None => {}
     }
 }

@@ -103,6 +103,8 @@ pub enum Ffn {
     Dense(Mlp),
     /// Matrices chosen by each row.
     Moe(Box<Moe>),
+    /// One matrix, `[hidden, hidden]`.
+    Linear(Linear),
     /// Nothing: the layer is a mixer alone.
     None,
 }
@@ -283,7 +285,7 @@ impl Layer {
                 let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
                 all.extend(vectors.into_iter().flatten().cloned());
             }
-            Ffn::None => {}
+            Ffn::Linear(_) | Ffn::None => {}
         }
         all.extend(self.output_scale.clone());
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
@@ -312,6 +314,7 @@ impl Ffn {
                 let narrowing = moe.narrowing.iter().flat_map(|narrowing| [&narrowing.down, &narrowing.up]);
                 [&moe.router].into_iter().chain(narrowing).chain(moe.mlp.linears()).chain(shared).collect()
             }
+            Self::Linear(linear) => vec![linear],
             Self::None => Vec::new(),
         }
     }

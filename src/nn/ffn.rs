@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 pub(super) fn ffn<B: Backend>(backend: &B, block: &Ffn<B>, spec: &spec::Ffn, x: &B::Tensor) -> Result<B::Tensor> {
     match (block, spec) {
         (Ffn::Dense(mlp), _) => backend.linear(&hidden(backend, mlp, x)?, &mlp.down),
+        (Ffn::Linear(linear), _) => backend.linear(x, linear),
         (Ffn::Moe(block), spec::Ffn::Moe(spec)) => moe(backend, block, spec, x),
         _ => Err(Error::internal("a feed-forward block that its layer does not have")),
     }

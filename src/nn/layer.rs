@@ -129,6 +129,7 @@ pub(super) struct Attention<B: Backend> {
 pub(super) enum Ffn<B: Backend> {
     Dense(Mlp<B>),
     Moe(Box<Moe<B>>),
+    Linear(B::Linear),
     None,
 }
 

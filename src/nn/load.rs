@@ -118,6 +118,7 @@ impl<B: Backend> Builder<B> {
             ffn: match &layer.ffn {
                 spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
                 spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
+                spec::Ffn::Linear(linear) => Ffn::Linear(self.linear(from_ref(linear))?),
                 spec::Ffn::None => Ffn::None,
             },
             ffn_norm: self.optional_norm(&layer.ffn_norm)?,

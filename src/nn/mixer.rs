@@ -18,15 +18,6 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let recurrent = |sequences: &mut [&mut Sequence<B>], run: &dyn Fn(&mut [B::State]) -> Result<B::Tensor>| {
-            let states = sequences.iter_mut().map(|sequence| Ok(sequence.recurrent(index)?.state().clone()));
-            let mut states = states.collect::<Result<Vec<_>>>()?;
-            let mixed = run(&mut states)?;
-            for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
-                sequence.recurrent(index)?.advance(state, segment.len);
-            }
-            Ok(mixed)
-        };
         match (mixer, spec) {
             (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
                 self.attend(attention, spec, input, index, rows, sequences)
@@ -36,14 +27,14 @@ impl<B: Backend> Decoder<B> {
                 latent::latent(backend, latent, spec, input, rows, &mut caches)
             }
             (Mixer::ShortConv(short), _) => {
-                recurrent(sequences, &|states| backend.short_conv(input, &short.conv, rows, states))
+                recurrent(index, rows, sequences, |states| backend.short_conv(input, &short.conv, rows, states))
             }
-            (Mixer::GatedDelta(delta), spec::Mixer::GatedDelta(spec)) => {
-                recurrent(sequences, &|states| delta::gated_delta(backend, delta, spec, input, rows, states))
-            }
-            (Mixer::StateSpace(space), spec::Mixer::StateSpace(spec)) => {
-                recurrent(sequences, &|states| state_space::state_space(backend, space, spec, input, rows, states))
-            }
+            (Mixer::GatedDelta(delta), spec::Mixer::GatedDelta(spec)) => recurrent(index, rows, sequences, |states| {
+                delta::gated_delta(backend, delta, spec, input, rows, states)
+            }),
+            (Mixer::StateSpace(space), spec::Mixer::StateSpace(spec)) => recurrent(index, rows, sequences, |states| {
+                state_space::state_space(backend, space, spec, input, rows, states)
+            }),
             _ => Err(Error::internal("a mixer that its layer does not have")),
         }
     }
@@ -88,4 +79,20 @@ impl<B: Backend> Decoder<B> {
         let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
         backend.sigmoid_gate(&attended, &backend.columns(qkv, own..own + width)?)
     }
+}
+
+/// Runs a recurrent layer over the states of all sequences, which go on to those after their rows.
+fn recurrent<B: Backend>(
+    index: usize,
+    rows: &Rows,
+    sequences: &mut [&mut Sequence<B>],
+    run: impl FnOnce(&mut [B::State]) -> Result<B::Tensor>,
+) -> Result<B::Tensor> {
+    let states = sequences.iter_mut().map(|sequence| Ok(sequence.recurrent(index)?.state().clone()));
+    let mut states = states.collect::<Result<Vec<_>>>()?;
+    let mixed = run(&mut states)?;
+    for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
+        sequence.recurrent(index)?.advance(state, segment.len);
+    }
+    Ok(mixed)
 }

@@ -735,6 +735,22 @@ FAMILIES = {
             "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 32, "index_n_heads": 2,
         },
     }),
+    "nemotron-nas": ("llama whose layers lack parts or have sizes of their own", ["max_position_embeddings"], {
+        "plain": {"num_hidden_layers": 3, "block_configs": [
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 2.5}},
+            {"attention": {"no_op": True}, "ffn": {"ffn_mult": 7.0}},
+            {"attention": {"n_heads_in_group": 4}, "ffn": {"no_op": True}},
+        ]},
+        "matrices": {
+            "num_hidden_layers": 4, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True,
+            "hidden_act": "gelu", "rope_scaling": LLAMA3, "block_configs": [
+                {"attention": {"replace_with_linear": True}, "ffn": {"ffn_mult": 2.5}},
+                {"attention": {"n_heads_in_group": 1}, "ffn": {"replace_with_linear": True}},
+                {"attention": {"no_op": True}, "ffn": {"no_op": True}},
+                {"attention": {"replace_with_linear": True}, "ffn": {"replace_with_linear": True}},
+            ],
+        },
+    }),
 }  # fmt: skip
 
 FORMATS = {

@@ -178,7 +178,10 @@ const CHANGES: &[(&str, Change)] = &[
     ("sparsity", |spec| {
         spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
             Ffn::Dense(mlp) => match &mut mlp.activation {
-                Activation::SparseGeluTanh { deviations } => Some(*deviations += 0.2),
+                Activation::SparseGeluTanh { deviations } => {
+                    *deviations += 0.2;
+                    Some(())
+                }
                 _ => None,
             },
             _ => None,

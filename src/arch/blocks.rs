@@ -12,6 +12,9 @@ pub(super) const MAX_INTERMEDIATE: usize = 1 << 20;
 pub(super) const MAX_VOCAB: usize = 4_194_304;
 pub(super) const MAX_HEADS: usize = 1024;
 pub(super) const MAX_HEAD_DIM: usize = 1024;
+/// Pieces of tensors that all mixers together are made of. Families that take tensors apart head by head would else fill
+/// the memory with names, for a configuration that no weights belong to.
+const MAX_PIECES: usize = 1 << 17;
 /// Positions are below this; more would not be told apart in f32.
 pub(super) const MAX_CONTEXT: usize = 1 << 24;
 
@@ -307,6 +310,15 @@ pub(super) fn decoder(
     tied: bool,
     layer: impl Fn(usize) -> Layer,
 ) -> Result<Spec> {
+    let (mut layers, mut pieces) = (Vec::with_capacity(sizes.layers), 0);
+    for layer in (0..sizes.layers).map(layer) {
+        pieces += layer.mixers().map(|mixer| mixer.linears().len()).sum::<usize>();
+        if pieces > MAX_PIECES {
+            let message = format!("is not supported with {} layers: more than {MAX_PIECES} pieces", sizes.layers);
+            return Err(config.unsupported("num_attention_heads", message));
+        }
+        layers.push(layer);
+    }
     Ok(Spec {
         model_type: config.string("model_type")?.unwrap_or_default().to_string(),
         vocab: sizes.vocab,
@@ -319,7 +331,7 @@ pub(super) fn decoder(
         positions: None,
         per_layer_inputs: None,
         streams: None,
-        layers: (0..sizes.layers).map(layer).collect(),
+        layers,
         final_norm: sizes.norm("model.norm"),
         head: (!tied).then(|| linear("lm_head", sizes.vocab, sizes.hidden, false)),
         head_optional: false,

@@ -12,6 +12,9 @@ pub(super) const MAX_INTERMEDIATE: usize = 1 << 20;
 pub(super) const MAX_VOCAB: usize = 4_194_304;
 pub(super) const MAX_HEADS: usize = 1024;
 pub(super) const MAX_HEAD_DIM: usize = 1024;
+/// Pieces of tensors that all mixers together are made of. Families that take tensors apart head by head would else fill
+/// the memory with names, for a configuration that no weights belong to.
+const MAX_PIECES: usize = 1 << 17;
 /// Positions are below this; more would not be told apart in f32.
 pub(super) const MAX_CONTEXT: usize = 1 << 24;
 
@@ -144,22 +147,26 @@ impl Sizes {
 
     /// A pre-norm layer.
     pub fn layer(&self, layer: usize, attention: Attention, ffn: impl Into<Ffn>) -> Layer {
+        self.layer_with(layer, Mixer::Attention(attention), ffn)
+    }
+
+    /// A pre-norm layer with any mixer.
+    pub fn layer_with(&self, layer: usize, mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         Layer {
-            mixer: Mixer::Attention(attention),
             mixer_norm: Some(self.layer_norm(layer, "input_layernorm")),
-            mixer_post_norm: None,
-            ffn: ffn.into(),
             ffn_norm: Some(self.layer_norm(layer, "post_attention_layernorm")),
-            ffn_post_norm: None,
-            parallel: false,
-            residual_scale: 1.0,
-            per_layer_input: None,
-            output_scale: None,
+            ..bare_layer(mixer, ffn)
         }
     }
 
-    /// Attention to all positions, without norms of its own.
-    pub fn attention(&self, layer: usize, qkv: Vec<Linear>, output_bias: bool, rope: &Rope) -> Attention {
+    /// Attention to all positions, without norms of its own, rotated or not.
+    pub fn attention<'a>(
+        &self,
+        layer: usize,
+        qkv: Vec<Linear>,
+        output_bias: bool,
+        rope: impl Into<Option<&'a Rope>>,
+    ) -> Attention {
         Attention {
             heads: self.heads,
             kv_heads: self.kv_heads,
@@ -171,7 +178,7 @@ impl Sizes {
             key_norm: None,
             value_norm: None,
             norm_after_rope: false,
-            rope: Some(rope.clone()),
+            rope: rope.into().cloned(),
             window: None,
             sinks: None,
             softcap: None,
@@ -263,6 +270,24 @@ impl From<Mlp> for Ffn {
     }
 }
 
+/// A layer without norms.
+pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
+    Layer {
+        mixer,
+        beside: None,
+        mixer_norm: None,
+        mixer_post_norm: None,
+        ffn: ffn.into(),
+        ffn_norm: None,
+        ffn_post_norm: None,
+        parallel: false,
+        residual_scale: 1.0,
+        per_layer_input: None,
+        output_scale: None,
+        altup: None,
+    }
+}
+
 /// The name of a part of a layer.
 pub(super) fn name(layer: usize, part: &str) -> String {
     format!("model.layers.{layer}.{part}")
@@ -285,17 +310,28 @@ pub(super) fn decoder(
     tied: bool,
     layer: impl Fn(usize) -> Layer,
 ) -> Result<Spec> {
+    let (mut layers, mut pieces) = (Vec::with_capacity(sizes.layers), 0);
+    for layer in (0..sizes.layers).map(layer) {
+        pieces += layer.mixers().map(|mixer| mixer.linears().len()).sum::<usize>();
+        if pieces > MAX_PIECES {
+            let message = format!("is not supported with {} layers: more than {MAX_PIECES} pieces", sizes.layers);
+            return Err(config.unsupported("num_attention_heads", message));
+        }
+        layers.push(layer);
+    }
     Ok(Spec {
         model_type: config.string("model_type")?.unwrap_or_default().to_string(),
         vocab: sizes.vocab,
         hidden: sizes.hidden,
         context_length,
+        position_limit: None,
         eos_ids: eos_ids(config)?.unwrap_or_default(),
         embedding: linear("model.embed_tokens", sizes.vocab, sizes.hidden, false),
         embedding_scale: 1.0,
         positions: None,
         per_layer_inputs: None,
-        layers: (0..sizes.layers).map(layer).collect(),
+        streams: None,
+        layers,
         final_norm: sizes.norm("model.norm"),
         head: (!tied).then(|| linear("lm_head", sizes.vocab, sizes.hidden, false)),
         head_optional: false,

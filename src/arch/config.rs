@@ -54,6 +54,17 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// The objects of a list; none when the key is absent.
+    pub fn objects(&self, key: &str) -> Result<Vec<Self>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let object = |(index, item): (usize, &'a Value)| {
+            let map = item.as_object()?;
+            Some(Self { map, file: self.file, path: format!("{}{key}[{index}].", self.path) })
+        };
+        let objects = value.as_array().and_then(|list| list.iter().enumerate().map(object).collect());
+        objects.ok_or_else(|| self.wrong(key, "a list of objects"))
+    }
+
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }

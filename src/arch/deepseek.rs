@@ -10,6 +10,7 @@ use super::rope::{self, Base};
 use super::spec::{
     Activation, Expansion, Ffn, Groups, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm, Rope, Routing, Spec,
 };
+use super::wrapper;
 use crate::error::Result;
 
 /// DeepSeek 3 and 3.1, Kimi K2.
@@ -24,6 +25,22 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
         let mut spec = mixture(config, true, corrected_sigmoid, 2048, Some(1e-6))?;
         // The layer that predicts a further token.
         spec.ignored.push("model.layers.61.".into());
+        Ok(spec)
+    })
+}
+
+/// DeepSeek 3.2. From `index_topk` positions on an indexer chooses those that each one sees; that is not supported, so
+/// the context ends there.
+pub(super) fn sparse(config: &Config) -> Result<Spec> {
+    let topk = config.usize_or("index_topk", 2048, 1..=blocks::MAX_CONTEXT)?;
+    config.with_defaults(json!({"q_lora_rank": 1536}), |config| {
+        let mut spec = third(config)?;
+        if spec.context_length > topk {
+            tracing::warn!("{}", config.corrupt("index_topk", "ends the context: choosing positions is not supported"));
+        }
+        spec.context_length = spec.context_length.min(topk);
+        spec.position_limit = Some(topk);
+        spec.ignored.extend(["self_attn.indexer.".into(), format!("model.layers.{}.", spec.layers.len())]);
         Ok(spec)
     })
 }
@@ -141,18 +158,47 @@ pub(super) fn minicpm3(config: &Config) -> Result<Spec> {
     Ok(spec)
 }
 
+/// Youtu-LLM: dense.
+pub(super) fn youtu(config: &Config) -> Result<Spec> {
+    let defaults = json!({
+        "vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "qk_nope_head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1_600_000.0,
+    });
+    config.with_defaults(defaults, |config| {
+        let sizes = Sizes::read(config)?;
+        let context = blocks::context_length(config, 131_072)?;
+        let mut latent = Latent::read(config, &sizes, context, false)?;
+        let traditional = config.bool_or("rope_traditional", true)?;
+        latent.rope.iter_mut().for_each(|rope| rope.traditional = traditional);
+        let activation = blocks::silu(config)?;
+        let bias = config.bool_or("mlp_bias", false)?;
+        let tied = config.bool_or("tie_word_embeddings", true)?;
+        blocks::decoder(config, &sizes, context, tied, |i| {
+            latent.layer(&sizes, i, false, sizes.split_mlp(i, bias, activation).into())
+        })
+    })
+}
+
+/// Kimi VL and K2.5: the text part of models that also see.
+pub(super) fn multimodal(config: &Config) -> Result<Spec> {
+    let mut spec = wrapper::text_part(config, Value::Null, None, "language_model.", third)?;
+    spec.ignored.push("mm_projector.".into());
+    Ok(spec)
+}
+
 /// Sizes of latent attention.
-struct Latent {
-    heads: usize,
-    rotated: usize,
-    plain: usize,
-    value: usize,
-    latent: usize,
-    short: Option<usize>,
-    bias: bool,
-    scale: f32,
-    epsilon: f32,
-    rope: Rope,
+pub(super) struct Latent {
+    pub heads: usize,
+    pub rotated: usize,
+    pub plain: usize,
+    pub value: usize,
+    pub latent: usize,
+    pub short: Option<usize>,
+    pub bias: bool,
+    pub scale: f32,
+    pub epsilon: f32,
+    pub rope: Option<Rope>,
 }
 
 impl Latent {
@@ -180,11 +226,13 @@ impl Latent {
             bias: config.bool_or("attention_bias", false)?,
             scale: scale as f32,
             epsilon: sizes.epsilon,
-            rope: rope::rope(config, &base)?,
+            rope: Some(rope::rope(config, &base)?),
         })
     }
 
-    fn layer(&self, sizes: &Sizes, i: usize, absorbed: bool, ffn: Ffn) -> Layer {
+    /// A layer of it, with its tensors as they are when compressed vectors are kept (`absorbed`), or as a first version had
+    /// them.
+    pub fn layer(&self, sizes: &Sizes, i: usize, absorbed: bool, ffn: Ffn) -> Layer {
         let Self { heads, rotated, plain, value, latent, short, bias, scale, .. } = *self;
         let part = |part, outputs, inputs, bias| linear(attention_name(i, part), outputs, inputs, bias);
         let norm = |part, size| Norm { epsilon: self.epsilon, ..sizes.norm_of(attention_name(i, part), size) };
@@ -232,8 +280,7 @@ impl Latent {
             rope: self.rope.clone(),
             output: part("o_proj", sizes.hidden, heads * value, bias),
         };
-        let unused = sizes.attention(i, Vec::new(), false, &self.rope);
-        Layer { mixer: Mixer::Latent(Box::new(attention)), ..sizes.layer(i, unused, ffn) }
+        sizes.layer_with(i, Mixer::Latent(Box::new(attention)), ffn)
     }
 }
 

@@ -50,6 +50,7 @@ impl Sizes {
             router_norm: None,
             routing,
             norm: None,
+            narrowing: None,
             mlp,
             post_norm: None,
             shared: None,

@@ -5,6 +5,7 @@ use super::config::Config;
 use super::experts::{self, Choice};
 use super::rope::{self, Base};
 use super::spec::{Activation, Attention, Conv, Ffn, Layer, Mixer, Rope, Routing, ShortConv, Spec};
+use super::wrapper;
 use crate::error::Result;
 
 /// The dense model.
@@ -53,6 +54,11 @@ pub(super) fn moe(config: &Config) -> Result<Spec> {
     Ok(spec.renamed(&[(".mlp.", ".feed_forward.")]))
 }
 
+/// The text part of a model that also sees.
+pub(super) fn multimodal(config: &Config) -> Result<Spec> {
+    wrapper::text_part(config, serde_json::Value::Null, None, "language_model.", dense)
+}
+
 fn with_ffn(config: &Config, ffn: impl Fn(&Sizes, usize) -> Ffn) -> Result<Spec> {
     let keys = Keys { epsilon: "norm_eps", ..Keys::STANDARD };
     let sizes = Sizes::read_as(config, &keys)?.with_even_heads(config)?;
@@ -98,7 +104,7 @@ fn short_conv(sizes: &Sizes, i: usize, width: usize, bias: bool) -> ShortConv {
     ShortConv {
         input: linear(name(i, "conv.in_proj"), 3 * hidden, hidden, bias),
         conv: Conv {
-            weight: name(i, "conv.conv.weight"),
+            weights: vec![name(i, "conv.conv.weight")],
             bias: bias.then(|| name(i, "conv.conv.bias")),
             channels: hidden,
             width,

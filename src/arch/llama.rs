@@ -27,6 +27,11 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     })
 }
 
+/// TeleChat 3: a head of its own unless the file says otherwise.
+pub(super) fn telechat(config: &Config) -> Result<Spec> {
+    config.with_defaults(serde_json::json!({"tie_word_embeddings": false}), spec)
+}
+
 /// The window of each layer. Only `layer_types` makes a layer slide: the `sliding_window` of Mistral's first version
 /// stands alone and is not applied, as in mlx-lm.
 pub(super) fn windows(config: &Config, layers: usize, context: usize) -> Result<Vec<Option<usize>>> {

@@ -28,6 +28,8 @@ fn mlp_width(mlp: &Mlp) -> u64 {
 fn ffn_width(ffn: &Ffn) -> u64 {
     match ffn {
         Ffn::Dense(mlp) => mlp_width(mlp),
+        Ffn::Linear(linear) => linear.outputs as u64,
+        Ffn::None => 0,
         Ffn::Moe(moe) => {
             // Rows are gathered, and what the experts give is kept until it is added up.
             let experts = (mlp_width(&moe.mlp) + 2 * moe.mlp.down.outputs as u64) * moe.routing.top_k as u64;
@@ -39,11 +41,12 @@ fn ffn_width(ffn: &Ffn) -> u64 {
 /// Bytes of a recurrent state, kept as it is and as it was before the last step.
 fn state(mixer: &Mixer) -> u64 {
     let numbers = match mixer {
-        Mixer::Attention(_) | Mixer::Latent(_) => 0,
+        Mixer::Attention(_) | Mixer::Latent(_) | Mixer::None => 0,
         Mixer::ShortConv(short) => (short.conv.width - 1) * short.conv.channels,
         Mixer::GatedDelta(delta) => {
             (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
         }
+        Mixer::StateSpace(space) => (space.conv.width - 1) * space.conv.channels + space.width() * space.state,
     };
     2 * (numbers * size_of::<f32>()) as u64
 }
@@ -55,23 +58,27 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, u
     let mut widest = 0u64;
     for layer in &spec.layers {
         widest = widest.max(ffn_width(&layer.ffn));
-        let Some(attention) = layer.attention() else {
-            kv = kv.saturating_add(state(&layer.mixer));
-            if let Mixer::Latent(latent) = &layer.mixer {
-                let (heads, width) = latent.kept();
-                kv = kv.saturating_add(cache(heads, width, context));
-                widest = widest.max((4 * latent.heads.max(heads) * width) as u64);
+        for mixer in layer.mixers() {
+            kv = kv.saturating_add(state(mixer));
+            let outputs = mixer.linears().iter().map(|linear| linear.outputs as u64).sum::<u64>();
+            match mixer {
+                Mixer::Attention(attention) => {
+                    // A window's positions are dropped before a slice is appended, never while it is.
+                    let within = |window: usize| context.min(window.saturating_add(ROWS as usize));
+                    let positions = attention.window.map_or(context, within);
+                    if attention.shares_kv_of.is_none() {
+                        kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
+                    }
+                    widest = widest.max(rows(&attention.qkv) + attention.output.inputs as u64);
+                }
+                Mixer::Latent(latent) => {
+                    let (heads, width) = latent.kept();
+                    kv = kv.saturating_add(cache(heads, width, context));
+                    widest = widest.max((4 * latent.heads.max(heads) * width) as u64).max(2 * outputs);
+                }
+                _ => widest = widest.max(2 * outputs),
             }
-            widest = widest.max(layer.mixer.linears().iter().map(|linear| 2 * linear.outputs as u64).sum());
-            continue;
-        };
-        // A window's positions are dropped before a slice is appended, never while it is.
-        let positions = attention.window.map_or(context, |window| context.min(window.saturating_add(ROWS as usize)));
-        if attention.shares_kv_of.is_none() {
-            kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
         }
-        let attention = rows(&attention.qkv) + attention.output.inputs as u64;
-        widest = widest.max(attention);
     }
     // The residual stream, its norm and the branch that is added to it live beside the widest operation.
     let work = (3 * spec.hidden as u64 + widest) * ROWS + spec.vocab as u64;

@@ -1,4 +1,4 @@
-//! Mistral Small 3 and Devstral: the text part of a model that also sees, Llama's or Ministral's.
+//! Pixtral, Mistral Small 3 and Devstral: the text part of models that also see, Llama's or Ministral's.
 
 use serde_json::json;
 
@@ -8,6 +8,14 @@ use super::llama;
 use super::spec::Spec;
 use super::wrapper;
 use crate::error::Result;
+
+/// Pixtral.
+pub(super) fn pixtral(config: &Config) -> Result<Spec> {
+    let forced = json!({"tie_word_embeddings": false});
+    wrapper::text_part(config, json!({"num_attention_heads": 32}), None, "language_model.", |text| {
+        text.with(json!(null), forced, llama::spec)
+    })
+}
 
 pub(super) fn spec(config: &Config) -> Result<Spec> {
     let defaults = json!({"tie_word_embeddings": false});

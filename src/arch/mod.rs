@@ -10,17 +10,25 @@ mod config;
 mod deepseek;
 mod dense;
 mod experts;
+mod falcon_h1;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
 mod gemma4;
 mod granite;
+mod grouped;
+mod jamba;
+mod kimi_linear;
 mod lfm2;
 mod llama;
+mod mamba;
 mod memory;
 mod mistral3;
 mod moe;
 mod names;
+mod nemotron_h;
+mod nemotron_nas;
 mod olmo2;
 mod phi;
 mod phi3;
@@ -30,12 +38,15 @@ mod qwen3;
 mod qwen_moe;
 mod qwen_next;
 mod rope;
+mod sliding_moe;
 mod smollm3;
 pub mod spec;
 mod stablelm;
 #[cfg(test)]
 mod tests;
 mod wrapper;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -53,19 +64,27 @@ type Family = fn(&Config) -> Result<Spec>;
 
 /// Every `model_type` that runs. Renames share their family's function.
 const FAMILIES: &[(&str, Family)] = &[
+    ("afmoe", sliding_moe::trinity),
     ("apertus", dense::apertus),
+    ("bailing_moe", grouped::bailing),
     ("cohere", cohere::first),
     ("cohere2", cohere::second),
     ("deepseek_v2", deepseek::second),
     ("deepseek_v3", deepseek::third),
+    ("deepseek_v32", deepseek::sparse),
+    ("dots1", grouped::dots),
     ("ernie4_5", dense::ernie),
     ("ernie4_5_moe", moe::ernie),
     ("exaone", dense::exaone),
     ("exaone4", olmo2::exaone4),
+    ("exaone_moe", sliding_moe::exaone),
+    ("falcon_h1", falcon_h1::spec),
+    ("falcon_mamba", mamba::first),
     ("gemma", gemma::spec),
     ("gemma2", gemma2::spec),
     ("gemma3", gemma3::multimodal),
     ("gemma3_text", gemma3::text),
+    ("gemma3n", gemma3n::spec),
     ("gemma4", gemma4::multimodal),
     ("gemma4_text", gemma4::text),
     ("gemma4_unified", gemma4::multimodal),
@@ -78,17 +97,25 @@ const FAMILIES: &[(&str, Family)] = &[
     ("gpt_oss", moe::gpt_oss),
     ("granite", granite::dense),
     ("granitemoe", granite::moe),
+    ("granitemoehybrid", granite::hybrid),
     ("helium", dense::helium),
     ("hunyuan_v1_dense", dense::hunyuan),
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("jamba", jamba::spec),
     ("joyai_llm_flash", deepseek::third),
     ("kimi_k2", deepseek::third),
+    ("kimi_k25", deepseek::multimodal),
+    ("kimi_linear", kimi_linear::spec),
+    ("kimi_vl", deepseek::multimodal),
     ("lfm2", lfm2::dense),
+    ("lfm2-vl", lfm2::multimodal),
     ("lfm2_moe", lfm2::moe),
     ("llama", llama::spec),
     ("llava", mistral3::spec),
+    ("mamba", mamba::first),
+    ("mamba2", mamba::second),
     ("mimo", dense::mimo),
     ("minicpm", dense::minicpm),
     ("minicpm3", deepseek::minicpm3),
@@ -99,12 +126,15 @@ const FAMILIES: &[(&str, Family)] = &[
     ("mistral3", mistral3::spec),
     ("mixtral", moe::mixtral),
     ("nemotron", dense::nemotron),
+    ("nemotron-nas", nemotron_nas::spec),
+    ("nemotron_h", nemotron_h::spec),
     ("olmo2", olmo2::spec),
     ("olmo3", olmo2::third),
     ("olmoe", olmo2::moe),
     ("phi", phi::phi),
     ("phi3", phi3::spec),
     ("phimoe", moe::phimoe),
+    ("pixtral", mistral3::pixtral),
     ("qwen2", qwen2::spec),
     ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
     ("qwen2_moe", qwen_moe::second),
@@ -118,9 +148,12 @@ const FAMILIES: &[(&str, Family)] = &[
     ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
+    ("solar_open", grouped::solar),
     ("stablelm", stablelm::spec),
     ("starcoder2", phi::starcoder2),
+    ("telechat3", llama::telechat),
     ("xverse", llama::spec),
+    ("youtu_llm", deepseek::youtu),
 ];
 
 /// The spec of a model, from its config.json.
@@ -135,7 +168,7 @@ pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
         return Err(Error::corrupt(label, format_args!("{} bytes are more than {MAX_CONFIG}", json.len())));
     }
     // The parser gives up at a depth of 128.
-    let config = serde_json::from_slice(json).map_err(|e| Error::corrupt(&label, not_json(json, &e)))?;
+    let config = serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(&label, not_json(json, &e)))?;
     from_config(&config, &label)
 }
 
@@ -166,7 +199,31 @@ fn unknown(config: &Config, model_type: &str) -> Error {
         .with_hint(format!("the nearest that is: {nearest}; all: {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-/// What is wrong with JSON, and the line in question: `NaN` and `Infinity`, which Python writes, are the usual fault.
+/// The same with `Infinity`, which Python writes for limits that there are not, as a number that f32 takes for it.
+fn finite(json: &[u8]) -> Cow<'_, [u8]> {
+    const INFINITY: &[u8] = b"Infinity";
+    if !json.windows(INFINITY.len()).any(|part| part == INFINITY) {
+        return Cow::Borrowed(json);
+    }
+    let (mut out, mut rest, mut quoted) = (Vec::with_capacity(json.len()), json, false);
+    while let Some(&byte) = rest.first() {
+        let taken = match byte {
+            b'\\' if quoted => 2.min(rest.len()),
+            b'I' if !quoted && rest.starts_with(INFINITY) => {
+                out.extend_from_slice(b"1e308");
+                rest = &rest[INFINITY.len()..];
+                continue;
+            }
+            _ => 1,
+        };
+        quoted ^= byte == b'"';
+        out.extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    Cow::Owned(out)
+}
+
+/// What is wrong with JSON, and the line in question: `NaN`, which Python writes, is the usual fault.
 fn not_json(json: &[u8], error: &serde_json::Error) -> String {
     let line = json.split(|&b| b == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(120)]).trim().to_string();

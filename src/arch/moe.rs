@@ -146,19 +146,25 @@ pub(super) fn glm4_moe(config: &Config) -> Result<Spec> {
 
 /// The rule of DeepSeek 3 and those who took it over: sigmoids with a correction, two best of each group.
 pub(super) fn corrected_sigmoid(config: &Config, count: usize) -> Result<Routing> {
-    let top_k = config.usize("num_experts_per_tok", 1..=count)?;
     for (key, only) in [("topk_method", "noaux_tc"), ("scoring_func", "sigmoid")] {
         if config.string(key)?.is_some_and(|value| value != only) {
             return Err(config.unsupported(key, format_args!("is not supported; {only} is")));
         }
     }
-    let groups = config.usize_or("n_group", 1, 1..=count)?;
-    let chosen = config.usize_or("topk_group", 1, 1..=groups)?;
+    grouped_sigmoid(config, count, ["num_experts_per_tok", "n_group", "topk_group", "norm_topk_prob"])
+}
+
+/// The same with other names of the keys: experts of a row, groups, groups of a row, whether weights are normalised.
+pub(super) fn grouped_sigmoid(config: &Config, count: usize, keys: [&str; 4]) -> Result<Routing> {
+    let [top_k, n_group, topk_group, normalized] = keys;
+    let top_k = config.usize(top_k, 1..=count)?;
+    let groups = config.usize_or(n_group, 1, 1..=count)?;
+    let chosen = config.usize_or(topk_group, 1, 1..=groups)?;
     if !count.is_multiple_of(groups) || (groups > 1 && count / groups < 2) || count / groups * chosen < top_k {
-        return Err(config.corrupt("n_group", format_args!("does not fit {count} experts, {top_k} of them chosen")));
+        return Err(config.corrupt(n_group, format_args!("does not fit {count} experts, {top_k} of them chosen")));
     }
     let grouped = (groups > 1 && chosen < groups).then_some(Groups { count: groups, chosen, best: 2 });
-    let normalize = (top_k > 1 && config.bool_or("norm_topk_prob", true)?).then_some(0.0);
+    let normalize = (top_k > 1 && config.bool_or(normalized, true)?).then_some(0.0);
     let scale = config.f64_or("routed_scaling_factor", 1.0, 1e-6..=1e6)? as f32;
     Ok(Routing { normalize, scale, ..Choice::sigmoid(top_k, None, grouped) })
 }

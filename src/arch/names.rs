@@ -1,6 +1,6 @@
 //! Tensor names of families that call their parts otherwise than most.
 
-use super::spec::{Conv, Expansion, Ffn, LatentAttention, Linear, Mixer, Mlp, Norm, Spec};
+use super::spec::{Conv, Expansion, Ffn, LatentAttention, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace};
 
 impl Spec {
     /// The same model with other names: each of `renames` replaces its first part by its second where it occurs.
@@ -29,11 +29,14 @@ impl Spec {
             f(&mut inputs.projection.name);
             norm(&mut inputs.norm, f);
         }
+        if let Some(streams) = &mut self.streams {
+            streams.widen.iter_mut().chain(&mut streams.narrow).for_each(|linear| f(&mut linear.name));
+        }
         for layer in &mut self.layers {
             let norms =
                 [&mut layer.mixer_norm, &mut layer.mixer_post_norm, &mut layer.ffn_norm, &mut layer.ffn_post_norm];
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
-            mixer(&mut layer.mixer, f);
+            [&mut layer.mixer].into_iter().chain(&mut layer.beside).for_each(|part| mixer(part, f));
             ffn(&mut layer.ffn, f);
             if let Some(input) = &mut layer.per_layer_input {
                 f(&mut input.gate.name);
@@ -41,6 +44,14 @@ impl Spec {
                 norm(&mut input.norm, f);
             }
             layer.output_scale.iter_mut().for_each(&mut *f);
+            if let Some(altup) = &mut layer.altup {
+                let linears = [&mut altup.router, &mut altup.prediction, &mut altup.correction];
+                let laurel = [&mut altup.laurel.left, &mut altup.laurel.right];
+                linears.into_iter().chain(laurel).for_each(|linear| f(&mut linear.name));
+                norm(&mut altup.norm, f);
+                norm(&mut altup.laurel.norm, f);
+                altup.output_scale.iter_mut().for_each(&mut *f);
+            }
         }
         norm(&mut self.final_norm, f);
         optional_linear(&mut self.head, f);
@@ -64,12 +75,18 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
         Mixer::Latent(mixer) => latent(mixer, f),
         Mixer::GatedDelta(delta) => {
             delta.input.iter_mut().for_each(|linear| f(&mut linear.name));
+            if let Some(gates) = &mut delta.short_gates {
+                f(&mut gates.gate.name);
+                f(&mut gates.decay.name);
+            }
             conv(&mut delta.conv, f);
             f(&mut delta.decay);
             f(&mut delta.step);
             norm(&mut delta.norm, f);
             f(&mut delta.output.name);
         }
+        Mixer::StateSpace(space) => state_space(space, f),
+        Mixer::None => {}
     }
 }
 
@@ -87,8 +104,25 @@ fn latent(latent: &mut LatentAttention, f: &mut dyn FnMut(&mut String)) {
     f(&mut latent.output.name);
 }
 
+fn state_space(space: &mut StateSpace, f: &mut dyn FnMut(&mut String)) {
+    space.input.iter_mut().for_each(|linear| f(&mut linear.name));
+    conv(&mut space.conv, f);
+    match &mut space.selection {
+        Selection::Input { bias } => f(bias),
+        Selection::Inner(inner) => {
+            f(&mut inner.projection.name);
+            inner.norms.iter_mut().flatten().for_each(|part| norm(part, f));
+            f(&mut inner.step.name);
+        }
+    }
+    f(&mut space.decay);
+    f(&mut space.skip);
+    optional_norm(&mut space.norm, f);
+    f(&mut space.output.name);
+}
+
 fn conv(conv: &mut Conv, f: &mut dyn FnMut(&mut String)) {
-    f(&mut conv.weight);
+    conv.weights.iter_mut().for_each(&mut *f);
     conv.bias.iter_mut().for_each(f);
 }
 
@@ -101,6 +135,10 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
             let routing = &mut moe.routing;
             routing.correction.iter_mut().chain(&mut routing.expert_scale).for_each(&mut *f);
+            if let Some(narrowing) = &mut moe.narrowing {
+                f(&mut narrowing.down.name);
+                f(&mut narrowing.up.name);
+            }
             mlp(&mut moe.mlp, f);
             if let Some(shared) = &mut moe.shared {
                 mlp(&mut shared.mlp, f);
@@ -109,6 +147,8 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
                 optional_linear(&mut shared.gate, f);
             }
         }
+        Ffn::Linear(linear) => f(&mut linear.name),
+        Ffn::None => {}
     }
 }
 

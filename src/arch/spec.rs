@@ -1,14 +1,20 @@
 //! All that `nn` needs to know of a model to run it, without any tensor. A family file makes one from `config.json`.
 
+mod altup;
 mod experts;
 mod mixer;
 mod quantization;
+mod state_space;
 
 use serde::Serialize;
 
-pub use experts::{Groups, Moe, Routing, Score, SharedExpert};
-pub use mixer::{Attention, Conv, Expansion, GatedDelta, LatentAttention, LatentQuery, Mixer, QueryGrowth, ShortConv};
+pub use altup::{AltUp, Laurel, Streams};
+pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
+pub use mixer::{
+    Attention, Conv, Expansion, GatedDelta, LatentAttention, LatentQuery, Mixer, QueryGrowth, ShortConv, ShortGates,
+};
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
+pub use state_space::{InnerSelection, Selection, StateSpace};
 
 /// A decoder-only language model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,6 +27,9 @@ pub struct Spec {
     pub hidden: usize,
     /// Positions that the model was trained for.
     pub context_length: usize,
+    /// Positions that can be computed at all, where more would need what is not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position_limit: Option<usize>,
     /// Token ids that end an answer, as config.json names them.
     pub eos_ids: Vec<u32>,
     /// The embedding table, `[vocab, hidden]`.
@@ -31,6 +40,9 @@ pub struct Spec {
     pub positions: Option<Linear>,
     /// A second embedding, of which each layer takes its part.
     pub per_layer_inputs: Option<PerLayerInputs>,
+    /// Several residual streams instead of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
     /// The norm before the head.
@@ -57,6 +69,9 @@ pub struct Spec {
 pub struct Layer {
     /// What mixes positions.
     pub mixer: Mixer,
+    /// A second mixer that reads what the first one reads, and is added as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Mixer>,
     /// The norm before the mixer.
     pub mixer_norm: Option<Norm>,
     /// The norm after the mixer, before it is added.
@@ -75,6 +90,9 @@ pub struct Layer {
     pub per_layer_input: Option<PerLayerInput>,
     /// Name of a tensor with one number that the layer's output is multiplied by.
     pub output_scale: Option<String>,
+    /// How the layer goes on with [`Spec::streams`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub altup: Option<Box<AltUp>>,
 }
 
 /// A feed-forward block.
@@ -85,6 +103,10 @@ pub enum Ffn {
     Dense(Mlp),
     /// Matrices chosen by each row.
     Moe(Box<Moe>),
+    /// One matrix, `[hidden, hidden]`.
+    Linear(Linear),
+    /// Nothing: the layer is a mixer alone.
+    None,
 }
 
 /// A dense feed-forward block: `down(activation(gate(x)) * up(x))` when gated, else `down(activation(up(x)))`.
@@ -146,6 +168,11 @@ pub enum Activation {
     Gelu,
     /// GELU by the approximation with tanh.
     GeluTanh,
+    /// GELU (tanh) of what exceeds a bound: the mean of the row and so many of its standard deviations (Gemma 3n).
+    SparseGeluTanh {
+        /// Standard deviations.
+        deviations: f32,
+    },
     /// `max(x, 0)²`.
     Relu2,
     /// `min(x, limit) * sigmoid(alpha * min(x, limit)) * (clamp(up, ±limit) + 1)` (GPT-OSS). Only gated.
@@ -236,31 +263,32 @@ pub struct Rope {
 
 impl Layer {
     /// Attention, if that is what mixes positions.
+    #[cfg(test)]
     pub fn attention(&self) -> Option<&Attention> {
         match &self.mixer {
             Mixer::Attention(attention) => Some(attention),
-            Mixer::ShortConv(_) | Mixer::GatedDelta(_) | Mixer::Latent(_) => None,
+            _ => None,
         }
+    }
+
+    /// The mixer, and the one beside it.
+    pub(crate) fn mixers(&self) -> impl Iterator<Item = &Mixer> {
+        [&self.mixer].into_iter().chain(&self.beside)
     }
 
     /// Names of the tensors that are neither matrices nor norms.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
-        let mut all: Vec<String> = match &self.mixer {
-            Mixer::Attention(attention) => attention.sinks.iter().cloned().collect(),
-            Mixer::Latent(_) => Vec::new(),
-            Mixer::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
-            Mixer::GatedDelta(delta) => {
-                [&delta.decay, &delta.step].into_iter().chain(delta.conv.names()).cloned().collect()
-            }
-        };
+        let mut all: Vec<String> = self.mixers().flat_map(Mixer::vectors).collect();
         match &self.ffn {
             Ffn::Dense(mlp) => all.extend(mlp.activation_numbers()),
             Ffn::Moe(moe) => {
                 let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
                 all.extend(vectors.into_iter().flatten().cloned());
             }
+            Ffn::Linear(_) | Ffn::None => {}
         }
         all.extend(self.output_scale.clone());
+        all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
         all.into_iter()
     }
 }
@@ -283,8 +311,11 @@ impl Ffn {
             Self::Dense(mlp) => mlp.linears().collect(),
             Self::Moe(moe) => {
                 let shared = moe.shared.iter().flat_map(|shared| shared.mlp.linears().chain(&shared.gate));
-                [&moe.router].into_iter().chain(moe.mlp.linears()).chain(shared).collect()
+                let narrowing = moe.narrowing.iter().flat_map(|narrowing| [&narrowing.down, &narrowing.up]);
+                [&moe.router].into_iter().chain(narrowing).chain(moe.mlp.linears()).chain(shared).collect()
             }
+            Self::Linear(linear) => vec![linear],
+            Self::None => Vec::new(),
         }
     }
 
@@ -301,10 +332,13 @@ impl Spec {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let layers = self.layers.iter().flat_map(|layer| {
             let input = layer.per_layer_input.iter().flat_map(|input| [&input.gate, &input.projection]);
-            layer.mixer.linears().into_iter().chain(layer.ffn.linears()).chain(input)
+            let altup = layer.altup.iter().flat_map(|altup| altup.linears());
+            layer.mixers().flat_map(Mixer::linears).chain(layer.ffn.linears()).chain(input).chain(altup)
         });
+        let streams = self.streams.iter().flat_map(|streams| streams.widen.iter().chain(&streams.narrow));
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);
-        [&self.embedding].into_iter().chain(&self.positions).chain(inputs).chain(layers).chain(&self.head)
+        let start = [&self.embedding].into_iter().chain(&self.positions).chain(inputs);
+        start.chain(streams).chain(layers).chain(&self.head)
     }
 
     /// Every norm.
@@ -312,7 +346,13 @@ impl Spec {
         let layers = self.layers.iter().flat_map(|layer| {
             let own = [&layer.mixer_norm, &layer.mixer_post_norm, &layer.ffn_norm, &layer.ffn_post_norm];
             let input = layer.per_layer_input.iter().map(|input| &input.norm);
-            own.into_iter().flatten().chain(layer.mixer.norms()).chain(layer.ffn.norms()).chain(input)
+            let altup = layer.altup.iter().flat_map(|altup| altup.norms());
+            own.into_iter()
+                .flatten()
+                .chain(layer.mixers().flat_map(Mixer::norms))
+                .chain(layer.ffn.norms())
+                .chain(input)
+                .chain(altup)
         });
         layers.chain(self.per_layer_inputs.iter().map(|inputs| &inputs.norm)).chain([&self.final_norm])
     }

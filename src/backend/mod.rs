@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing};
+use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing, StateSpace};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
@@ -207,18 +207,64 @@ pub(crate) struct ConvData {
     pub width: usize,
 }
 
-/// What a gated delta net needs beside its input.
+/// What a gated delta rule takes in for each row.
+pub(crate) struct DeltaInput<'a, B: Backend> {
+    /// Queries, keys and values.
+    pub qkv: &'a B::Tensor,
+    /// `b`, one a head.
+    pub rate: &'a B::Tensor,
+    /// `a`, one a head or one for each column of a head's memory.
+    pub step: &'a B::Tensor,
+}
+
+impl<B: Backend> Clone for DeltaInput<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for DeltaInput<'_, B> {}
+
+/// What a gated delta rule needs beside its input.
 pub(crate) struct DeltaParams<'a, B: Backend> {
     /// Sizes.
     pub spec: &'a GatedDelta,
-    /// Over queries, keys and values.
-    pub conv: &'a B::Conv,
     /// The logarithm of each head's decay.
     pub decay: &'a B::Vector,
-    /// Added to each head's step.
+    /// Added to `a`.
     pub step: &'a B::Vector,
-    /// Of each head's output.
-    pub norm: &'a B::Norm,
+}
+
+/// What a state space takes in for each row.
+pub(crate) struct ScanInput<'a, B: Backend> {
+    /// `heads * head_dim` wide.
+    pub x: &'a B::Tensor,
+    /// What is written, `groups * state` wide.
+    pub b: &'a B::Tensor,
+    /// What is read, `groups * state` wide.
+    pub c: &'a B::Tensor,
+    /// Before bias, softplus and limits; one a head.
+    pub step: &'a B::Tensor,
+}
+
+impl<B: Backend> Clone for ScanInput<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for ScanInput<'_, B> {}
+
+/// What a state space needs beside its input.
+pub(crate) struct ScanParams<'a, B: Backend> {
+    /// Sizes.
+    pub spec: &'a StateSpace,
+    /// `A` itself, below zero: one a head, or one for each number of a head's state.
+    pub decay: &'a B::Vector,
+    /// Added to steps, one a head.
+    pub bias: Option<&'a B::Vector>,
+    /// `D`, one a head.
+    pub skip: &'a B::Vector,
 }
 
 /// What a recurrent layer keeps of a sequence. It is never changed: a step makes a new one. The default is that of an
@@ -334,6 +380,21 @@ pub(crate) trait Backend: Sized + 'static {
     /// `a * b`, number by number.
     fn multiply(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// Each column times its number.
+    fn scale_columns(&self, x: &Self::Tensor, factors: &Self::Vector) -> Result<Self::Tensor>;
+
+    /// For each of `outputs` the sum of `inputs` with factors of the row's own: `coefficients` has `outputs` times as
+    /// many as there are inputs, the first output's first.
+    fn mix_streams(
+        &self,
+        inputs: &[Self::Tensor],
+        coefficients: &Self::Tensor,
+        outputs: usize,
+    ) -> Result<Vec<Self::Tensor>>;
+
+    /// `x` made as large as `like`, row by row, by their root mean squares.
+    fn match_magnitude(&self, x: &Self::Tensor, like: &Self::Tensor) -> Result<Self::Tensor>;
+
     /// `cap * tanh(x / cap)`.
     fn softcap(&self, x: &Self::Tensor, cap: f32) -> Result<Self::Tensor>;
 
@@ -360,12 +421,31 @@ pub(crate) trait Backend: Sized + 'static {
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;
 
-    /// A gated delta net from its input to what its output projection takes
-    /// ([`GatedDelta`](crate::arch::spec::GatedDelta)), with a state for each segment of `rows`, replaced likewise.
+    /// A convolution alone. It uses and replaces its own part of the states, as the two operations below do with theirs.
+    fn convolve(
+        &self,
+        x: &Self::Tensor,
+        conv: &Self::Conv,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Self::Tensor>;
+
+    /// The memory of a gated delta net ([`GatedDelta`](crate::arch::spec::GatedDelta)): `y` of all heads, before norm and
+    /// gate.
     fn gated_delta(
         &self,
-        input: &Self::Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Self::Tensor>;
+
+    /// The states of a state space ([`StateSpace`](crate::arch::spec::StateSpace)): `y` of all heads, before norm and
+    /// gate.
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;
@@ -408,6 +488,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// The most likely id of each row of logits, the lowest id of equals.
     fn argmax(&self, logits: &Self::Tensor) -> Result<Self::Tokens>;
+
+    /// The same ids, but 0 for those that are not below `limit`.
+    fn tokens_below(&self, tokens: &Self::Tokens, limit: usize) -> Result<Self::Tokens>;
 
     /// Starts computing the given results and everything that outlives the step, without waiting for it.
     fn queue<'a>(

@@ -9,8 +9,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids,
-    Kept, MemoryUse, RoutingParams, Rows, State,
+    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData,
+    HeadPart, Ids, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, State,
 };
 use crate::arch::spec::{Activation, Rope};
 use crate::error::Result;
@@ -254,6 +254,25 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("multiply", 0, |inner| inner.multiply(a, b))
     }
 
+    fn scale_columns(&self, x: &B::Tensor, factors: &B::Vector) -> Result<B::Tensor> {
+        self.tensor("scale_columns", 0, |inner| inner.scale_columns(x, factors))
+    }
+
+    fn mix_streams(&self, inputs: &[B::Tensor], coefficients: &B::Tensor, outputs: usize) -> Result<Vec<B::Tensor>> {
+        let began = Instant::now();
+        let mixed = self.inner.mix_streams(inputs, coefficients, outputs)?;
+        for tensor in &mixed {
+            self.inner.queue(None, Some(tensor), empty())?;
+        }
+        self.inner.wait()?;
+        self.record("mix_streams", 0, began);
+        Ok(mixed)
+    }
+
+    fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("match_magnitude", 0, |inner| inner.match_magnitude(x, like))
+    }
+
     fn softcap(&self, x: &B::Tensor, cap: f32) -> Result<B::Tensor> {
         self.tensor("softcap", 0, |inner| inner.softcap(x, cap))
     }
@@ -280,18 +299,41 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("short_conv", 0, |inner| inner.short_conv(bcx, conv, rows, states))
     }
 
+    fn convolve(&self, x: &B::Tensor, conv: &B::Conv, rows: &Rows, states: &mut [B::State]) -> Result<B::Tensor> {
+        self.decide(rows);
+        self.tensor("convolve", 0, |inner| inner.convolve(x, conv, rows, states))
+    }
+
     fn gated_delta(
         &self,
-        input: &B::Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
         rows: &Rows,
         states: &mut [B::State],
     ) -> Result<B::Tensor> {
         self.decide(rows);
-        let DeltaParams { spec, conv, decay, step, norm } = *params;
+        let DeltaInput { qkv, rate, step } = input;
+        let input = DeltaInput { qkv, rate, step };
+        let DeltaParams { spec, decay, step } = *params;
+        let params = DeltaParams { spec, decay, step };
         let bytes = states.iter().map(State::bytes).sum();
-        let params = DeltaParams { spec, conv, decay, step, norm };
         self.tensor("gated_delta", bytes, |inner| inner.gated_delta(input, &params, rows, states))
+    }
+
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [B::State],
+    ) -> Result<B::Tensor> {
+        self.decide(rows);
+        let ScanInput { x, b, c, step } = input;
+        let input = ScanInput { x, b, c, step };
+        let ScanParams { spec, decay, bias, skip } = *params;
+        let params = ScanParams { spec, decay, bias, skip };
+        let bytes = states.iter().map(State::bytes).sum();
+        self.tensor("state_space", bytes, |inner| inner.state_space(input, &params, rows, states))
     }
 
     fn experts(
@@ -323,6 +365,10 @@ impl<B: Backend> Backend for Profiled<B> {
         self.inner.wait()?;
         self.record("argmax", 0, began);
         Ok(tokens)
+    }
+
+    fn tokens_below(&self, tokens: &B::Tokens, limit: usize) -> Result<B::Tokens> {
+        self.inner.tokens_below(tokens, limit)
     }
 
     fn queue<'a>(

@@ -53,7 +53,7 @@ impl Engine {
         }
         let files = report.fetch(source)?;
         let spec = Arc::new(arch::spec(&files)?);
-        let context_length = context_length(&options, spec.context_length)?;
+        let context_length = context_length(&options, &spec)?;
         report.now(Stage::Check, 0, 0)?;
 
         let (messages, inbox) = channel();
@@ -202,11 +202,17 @@ impl<'a, 'b> Reporter<'a, 'b> {
     }
 }
 
-fn context_length(options: &LoadOptions, trained: usize) -> Result<usize> {
-    match options.context_length {
-        None => Ok(trained),
-        Some(length) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
-        Some(length) => Err(Error::invalid(format!("context_length is {length}; it must be 2 to {}", MAX_CONTEXT))),
+fn context_length(options: &LoadOptions, spec: &arch::spec::Spec) -> Result<usize> {
+    match (options.context_length, spec.position_limit) {
+        (None, _) => Ok(spec.context_length),
+        (Some(length), Some(limit)) if length > limit => {
+            let message = format!("context_length is {length}; this model can be run to {limit} positions");
+            Err(Error::unsupported(message))
+        }
+        (Some(length), _) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
+        (Some(length), _) => {
+            Err(Error::invalid(format!("context_length is {length}; it must be 2 to {}", MAX_CONTEXT)))
+        }
     }
 }
 

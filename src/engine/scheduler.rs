@@ -12,6 +12,7 @@ use super::recipe::Recipe;
 use super::row::Row;
 use super::runner::Runner;
 use super::score::ScoreTask;
+use crate::arch;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::event::{FinishReason, TokenLogprob};
@@ -23,6 +24,8 @@ pub(super) struct Scheduler<B: Backend> {
     pub(super) decoder: Decoder<B>,
     budget: Arc<Budget>,
     model: u64,
+    /// Bytes of a sequence's recurrent states.
+    states: u64,
     prefix_limit: u64,
     prefix: PrefixCache<B>,
     /// Jobs that have no sequence yet.
@@ -47,6 +50,7 @@ pub(super) struct InFlight<B: Backend> {
 impl<B: Backend> Scheduler<B> {
     pub fn new(backend: Rc<B>, decoder: Decoder<B>, recipe: &Recipe) -> Self {
         Self {
+            states: arch::memory(decoder.spec(), 0, |_, _, _| 0).kv,
             backend,
             decoder,
             budget: Arc::clone(&recipe.budget),
@@ -103,10 +107,12 @@ impl<B: Backend> Scheduler<B> {
         }
     }
 
-    /// Bytes that the caches of a sequence of `len` positions take.
+    /// Bytes that the caches and states of a sequence of `len` positions take.
     fn cache_bytes_of(&self, len: usize) -> u64 {
         let layouts = self.decoder.spec().layers.iter().filter_map(cache_layout);
-        layouts.map(|layout| self.backend.cache_bytes(layout, len) as u64).sum()
+        let caches: u64 = layouts.map(|layout| self.backend.cache_bytes(layout, len) as u64).sum();
+        // States don't grow, but for the one before the first step.
+        caches + if len > 0 { self.states } else { 0 }
     }
 
     fn cache_bytes(&self) -> u64 {

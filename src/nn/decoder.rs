@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::Sequence;
 use super::ffn;
-use super::latent;
-use super::layer::{Attention, Ffn, GatedDelta, Layer, Mixer, PerLayerInput, PerLayerInputs};
+use super::layer::{Ffn, Layer, Mixer, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
-use crate::backend::{AttentionExtras, AttentionParams, Backend, DeltaParams, Ids, Rows};
+use crate::backend::{Backend, Ids, Rows};
 use crate::error::{Error, Result};
 
 /// A loaded decoder-only model.
@@ -18,6 +17,10 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) embedding: B::Linear,
     pub(super) positions: Option<B::Linear>,
     pub(super) per_layer_inputs: Option<PerLayerInputs<B>>,
+    /// Makes the other streams of an embedding.
+    pub(super) widen: Vec<B::Linear>,
+    /// Makes what is averaged of the other streams.
+    pub(super) narrow: Vec<B::Linear>,
     pub(super) layers: Vec<Layer<B>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
@@ -49,10 +52,24 @@ impl<B: Backend> Decoder<B> {
         let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
             return Ok(Embedded { x, per_layer: None });
         };
-        let looked_up = scaled(backend.embed(&inputs.table, ids)?, input.table_scale)?;
+        let looked_up = scaled(self.embed_known(&inputs.table, ids, input.table.outputs)?, input.table_scale)?;
         let projected = scaled(backend.linear(&x, &inputs.projection)?, input.projection_scale)?;
         let sum = backend.add(&backend.norm(&projected, &inputs.norm)?, &looked_up)?;
         Ok(Embedded { x, per_layer: Some(scaled(sum, input.scale)?) })
+    }
+
+    /// Rows of a table that may be shorter than the vocabulary: tokens that it does not have count as the first.
+    fn embed_known(&self, table: &B::Linear, ids: Ids<'_, B>, rows: usize) -> Result<B::Tensor> {
+        if rows >= self.spec.vocab {
+            return self.backend.embed(table, ids);
+        }
+        match ids {
+            Ids::Host(ids) => {
+                let known: Vec<u32> = ids.iter().map(|&id| if (id as usize) < rows { id } else { 0 }).collect();
+                self.backend.embed(table, Ids::Host(&known))
+            }
+            Ids::Device(tokens) => self.backend.embed(table, Ids::Device(&self.backend.tokens_below(tokens, rows)?)),
+        }
     }
 
     /// Runs all layers over embedded rows and appends them to their sequences (one for each segment of `rows`, in
@@ -87,23 +104,44 @@ impl<B: Backend> Decoder<B> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
         let Embedded { mut x, per_layer } = embedded;
+        if let Some(limit) = self.spec.position_limit
+            && let Some(segment) = rows.segments().iter().find(|segment| segment.position + segment.len > limit)
+        {
+            let message =
+                format!("position {} of a model that can be run to {limit}", segment.position + segment.len - 1);
+            let hint = "shorten the prompt or the answer";
+            return Err(Error::new(crate::error::Code::ContextOverflow, message).with_hint(hint));
+        }
         if let Some(table) = &self.positions {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }
+        let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
             }
+            let own = match (&spec.per_layer_input, &per_layer) {
+                (Some(input), Some(all)) => {
+                    let width = input.gate.outputs;
+                    Some(self.backend.columns(all, index * width..(index + 1) * width)?)
+                }
+                _ => None,
+            };
+            if !streams.is_empty() {
+                streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
+                continue;
+            }
             x = self.run_layer(layer, spec, &x, index, rows, sequences)?;
             if let (Some(input), Some(input_spec)) = (&layer.per_layer_input, &spec.per_layer_input) {
-                let all = per_layer.as_ref().ok_or_else(|| Error::internal("a layer without its own input"))?;
-                let width = input_spec.gate.outputs;
-                let own = self.backend.columns(all, index * width..(index + 1) * width)?;
-                x = self.take_in(&x, &own, input, input_spec)?;
+                let own = own.ok_or_else(|| Error::internal("a layer without its own input"))?;
+                x = self.backend.add(&x, &self.own_part(&x, &own, input, input_spec)?)?;
             }
             if layer.output_scale != 1.0 {
                 x = self.backend.scale(&x, layer.output_scale)?;
             }
+        }
+        if !streams.is_empty() {
+            x = self.narrow(&streams)?;
         }
         Ok(x)
     }
@@ -133,34 +171,52 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
-        let (input_matrix, output) = (layer.mixer.input(), layer.mixer.output());
         if spec.parallel {
+            let (first, last) = layer.mixer.projections()?;
             let normed = self.norm(x, layer.mixer_norm.as_ref())?;
-            let input = backend.linear(&normed, input_matrix)?;
-            let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
+            let input = backend.linear(&normed, first)?;
+            let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
             let input = match &layer.ffn_norm {
                 Some(norm) => backend.norm(x, norm)?,
                 None => normed,
             };
-            let x = backend.linear_add(&mixed, output, x)?;
+            let x = backend.linear_add(&mixed, last, x)?;
             return match &layer.ffn {
                 Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
                 block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
             };
         }
-        let input = match &layer.mixer_norm {
-            Some(norm) => backend.norm_linear(x, norm, input_matrix)?,
-            None => backend.linear(x, input_matrix)?,
+        let h = match (&layer.beside, &spec.beside) {
+            (Some(beside), Some(beside_spec)) => {
+                let normed = self.norm(x, layer.mixer_norm.as_ref())?;
+                let mut h = x.clone();
+                for (mixer, mixer_spec) in [(beside, beside_spec), (&layer.mixer, &spec.mixer)] {
+                    let (first, last) = mixer.projections()?;
+                    let input = backend.linear(&normed, first)?;
+                    let mixed = self.mix(mixer, mixer_spec, &input, index, rows, sequences)?;
+                    h = self.project_add(&h, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?;
+                }
+                h
+            }
+            _ if matches!(layer.mixer, Mixer::None) => x.clone(),
+            _ => {
+                let (first, last) = layer.mixer.projections()?;
+                let input = match &layer.mixer_norm {
+                    Some(norm) => backend.norm_linear(x, norm, first)?,
+                    None => backend.linear(x, first)?,
+                };
+                let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
+                self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?
+            }
         };
-        let mixed = self.mix(&layer.mixer, spec, &input, index, rows, sequences)?;
-        let h = self.project_add(x, &mixed, output, layer.mixer_post_norm.as_ref(), spec)?;
         self.run_ffn(layer, spec, h)
     }
 
-    fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
+    pub(super) fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
         match (&layer.ffn, norm) {
+            (Ffn::None, _) => Ok(h),
             (Ffn::Dense(mlp), Some(norm)) if mlp.gated && post.is_none() && spec.residual_scale == 1.0 => {
                 backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
             }
@@ -179,87 +235,8 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// What the mixer makes of its first projection, for its last one.
-    fn mix(
-        &self,
-        mixer: &Mixer<B>,
-        layer: &spec::Layer,
-        input: &B::Tensor,
-        index: usize,
-        rows: &Rows,
-        sequences: &mut [&mut Sequence<B>],
-    ) -> Result<B::Tensor> {
-        let backend = &*self.backend;
-        if let (Mixer::Latent(latent), spec::Mixer::Latent(spec)) = (mixer, &layer.mixer) {
-            let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-            return latent::latent(backend, latent, spec, input, rows, &mut caches);
-        }
-        let mut states = Vec::new();
-        if !matches!(mixer, Mixer::Attention(_)) {
-            for sequence in sequences.iter_mut() {
-                states.push(sequence.recurrent(index)?.state().clone());
-            }
-        }
-        let mixed = match (mixer, &layer.mixer) {
-            (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
-                return self.attend(attention, spec, input, index, rows, sequences);
-            }
-            (Mixer::ShortConv(short), _) => backend.short_conv(input, &short.conv, rows, &mut states)?,
-            (Mixer::GatedDelta(delta), spec::Mixer::GatedDelta(spec)) => {
-                let GatedDelta { conv, decay, step, norm, .. } = &**delta;
-                backend.gated_delta(input, &DeltaParams { spec, conv, decay, step, norm }, rows, &mut states)?
-            }
-            _ => return Err(Error::internal("a mixer that its layer does not have")),
-        };
-        for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
-            sequence.recurrent(index)?.advance(state, segment.len);
-        }
-        Ok(mixed)
-    }
-
-    /// Attention, gated if the layer has a gate.
-    fn attend(
-        &self,
-        attention: &Attention<B>,
-        spec: &spec::Attention,
-        qkv: &B::Tensor,
-        index: usize,
-        rows: &Rows,
-        sequences: &mut [&mut Sequence<B>],
-    ) -> Result<B::Tensor> {
-        let backend = &*self.backend;
-        let params = AttentionParams {
-            heads: spec.heads,
-            kv_heads: spec.kv_heads,
-            head_dim: spec.head_dim,
-            scale: spec.scale,
-            query_norm: attention.query_norm.as_ref(),
-            key_norm: attention.key_norm.as_ref(),
-            rope: attention.rope.as_deref(),
-            window: spec.window,
-            extras: AttentionExtras {
-                value_norm: attention.value_norm.as_ref(),
-                norm_after_rope: spec.norm_after_rope,
-                sinks: attention.sinks.as_ref(),
-                softcap: spec.softcap,
-                query_growth: spec.query_growth,
-            },
-        };
-        if let Some(source) = spec.shares_kv_of {
-            let caches: Vec<_> = sequences.iter().map(|s| s.cache(source)).collect::<Result<_>>()?;
-            return backend.attention_shared(qkv, &params, rows, &caches);
-        }
-        let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-        if !spec.gated {
-            return backend.attention(qkv, &params, rows, &mut caches);
-        }
-        let (width, own) = (spec.heads * spec.head_dim, (spec.heads + 2 * spec.kv_heads) * spec.head_dim);
-        let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
-        backend.sigmoid_gate(&attended, &backend.columns(qkv, own..own + width)?)
-    }
-
-    /// Adds a layer's own part of the second embedding.
-    fn take_in(
+    /// What a layer adds for its own part of the second embedding.
+    pub(super) fn own_part(
         &self,
         x: &B::Tensor,
         own: &B::Tensor,
@@ -269,15 +246,15 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         let gate = backend.activate(&backend.linear(x, &input.gate)?, spec.activation)?;
         let projected = backend.linear(&backend.multiply(&gate, own)?, &input.projection)?;
-        backend.add(x, &backend.norm(&projected, &input.norm)?)
+        backend.norm(&projected, &input.norm)
     }
 
-    fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
+    pub(super) fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
         norm.map_or_else(|| Ok(x.clone()), |norm| self.backend.norm(x, norm))
     }
 
     /// `residual + scale * post(linear(x))`.
-    fn project_add(
+    pub(super) fn project_add(
         &self,
         residual: &B::Tensor,
         x: &B::Tensor,

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 pub(super) fn ffn<B: Backend>(backend: &B, block: &Ffn<B>, spec: &spec::Ffn, x: &B::Tensor) -> Result<B::Tensor> {
     match (block, spec) {
         (Ffn::Dense(mlp), _) => backend.linear(&hidden(backend, mlp, x)?, &mlp.down),
+        (Ffn::Linear(linear), _) => backend.linear(x, linear),
         (Ffn::Moe(block), spec::Ffn::Moe(spec)) => moe(backend, block, spec, x),
-        (Ffn::Moe(_), spec::Ffn::Dense(_)) => Err(Error::internal("a feed-forward block that its layer does not have")),
+        _ => Err(Error::internal("a feed-forward block that its layer does not have")),
     }
 }
 
@@ -35,7 +36,14 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
         correction: moe.correction.as_ref(),
         expert_scale: moe.expert_scale.as_ref(),
     };
-    let chosen = backend.experts(&norm(&moe.norm, x)?, &logits, &moe.experts, &routing)?;
+    let mut seen = norm(&moe.norm, x)?;
+    if let Some(narrowing) = &moe.narrowing {
+        seen = backend.linear(&seen, &narrowing.down)?;
+    }
+    let mut chosen = backend.experts(&seen, &logits, &moe.experts, &routing)?;
+    if let Some(narrowing) = &moe.narrowing {
+        chosen = backend.linear(&chosen, &narrowing.up)?;
+    }
     let chosen = norm(&moe.post_norm, &chosen)?;
     let Some(shared) = &moe.shared else { return Ok(chosen) };
 

@@ -36,7 +36,7 @@ pub(super) fn latent<B: Backend>(
         scale: spec.scale,
         query_norm: None,
         key_norm: None,
-        rope: Some(&*weights.rope),
+        rope: weights.rope.as_deref(),
         window: None,
         extras: AttentionExtras::default(),
     };

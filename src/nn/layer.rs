@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use crate::arch::spec::Activation;
 use crate::backend::Backend;
+use crate::error::{Error, Result};
 
 /// A layer.
 pub(super) struct Layer<B: Backend> {
     pub mixer: Mixer<B>,
+    pub beside: Option<Mixer<B>>,
     pub mixer_norm: Option<B::Norm>,
     pub mixer_post_norm: Option<B::Norm>,
     pub ffn: Ffn<B>,
@@ -15,6 +17,19 @@ pub(super) struct Layer<B: Backend> {
     pub ffn_post_norm: Option<B::Norm>,
     pub per_layer_input: Option<PerLayerInput<B>>,
     pub output_scale: f32,
+    pub altup: Option<Box<AltUp<B>>>,
+}
+
+/// How a layer goes on with several streams.
+pub(super) struct AltUp<B: Backend> {
+    pub norm: B::Norm,
+    pub router: B::Linear,
+    pub prediction: B::Linear,
+    pub correction: B::Linear,
+    pub output_scale: Option<B::Vector>,
+    pub left: B::Linear,
+    pub right: B::Linear,
+    pub laurel_norm: B::Norm,
 }
 
 /// What mixes positions.
@@ -23,6 +38,8 @@ pub(super) enum Mixer<B: Backend> {
     ShortConv(ShortConv<B>),
     GatedDelta(Box<GatedDelta<B>>),
     Latent(Box<Latent<B>>),
+    StateSpace(Box<StateSpace<B>>),
+    None,
 }
 
 /// Latent attention.
@@ -31,7 +48,7 @@ pub(super) struct Latent<B: Backend> {
     pub query: Option<(B::Norm, B::Linear)>,
     pub latent_norm: B::Norm,
     pub expansion: Expansion<B>,
-    pub rope: Rc<B::Rope>,
+    pub rope: Option<Rc<B::Rope>>,
     pub output: B::Linear,
 }
 
@@ -52,31 +69,48 @@ pub(super) struct ShortConv<B: Backend> {
 pub(super) struct GatedDelta<B: Backend> {
     pub input: B::Linear,
     pub conv: B::Conv,
+    pub short_gates: Option<ShortGates<B>>,
     pub decay: B::Vector,
     pub step: B::Vector,
     pub norm: B::Norm,
     pub output: B::Linear,
 }
 
-impl<B: Backend> Mixer<B> {
-    /// The first projection.
-    pub fn input(&self) -> &B::Linear {
-        match self {
-            Self::Attention(attention) => &attention.qkv,
-            Self::ShortConv(conv) => &conv.input,
-            Self::GatedDelta(delta) => &delta.input,
-            Self::Latent(latent) => &latent.input,
-        }
-    }
+/// What makes a delta net's gates of their short forms.
+pub(super) struct ShortGates<B: Backend> {
+    pub gate: B::Linear,
+    pub decay: B::Linear,
+}
 
-    /// The last projection.
-    pub fn output(&self) -> &B::Linear {
-        match self {
-            Self::Attention(attention) => &attention.output,
-            Self::ShortConv(conv) => &conv.output,
-            Self::GatedDelta(delta) => &delta.output,
-            Self::Latent(latent) => &latent.output,
-        }
+/// A selective state space.
+pub(super) struct StateSpace<B: Backend> {
+    pub input: B::Linear,
+    pub conv: B::Conv,
+    pub selection: Selection<B>,
+    /// Below zero.
+    pub decay: B::Vector,
+    pub skip: B::Vector,
+    pub norm: Option<B::Norm>,
+    pub output: B::Linear,
+}
+
+/// Where a state space's `B`, `C` and steps come from.
+pub(super) enum Selection<B: Backend> {
+    Input { bias: B::Vector },
+    Inner { projection: B::Linear, norms: Option<[B::Norm; 3]>, step: B::Linear },
+}
+
+impl<B: Backend> Mixer<B> {
+    /// The first and the last projection.
+    pub fn projections(&self) -> Result<(&B::Linear, &B::Linear)> {
+        Ok(match self {
+            Self::Attention(attention) => (&attention.qkv, &attention.output),
+            Self::ShortConv(conv) => (&conv.input, &conv.output),
+            Self::GatedDelta(delta) => (&delta.input, &delta.output),
+            Self::Latent(latent) => (&latent.input, &latent.output),
+            Self::StateSpace(space) => (&space.input, &space.output),
+            Self::None => return Err(Error::internal("a layer that has no mixer")),
+        })
     }
 }
 
@@ -95,6 +129,8 @@ pub(super) struct Attention<B: Backend> {
 pub(super) enum Ffn<B: Backend> {
     Dense(Mlp<B>),
     Moe(Box<Moe<B>>),
+    Linear(B::Linear),
+    None,
 }
 
 /// A dense feed-forward block.
@@ -112,9 +148,16 @@ pub(super) struct Moe<B: Backend> {
     pub correction: Option<B::Vector>,
     pub expert_scale: Option<B::Vector>,
     pub norm: Option<B::Norm>,
+    pub narrowing: Option<Narrowing<B>>,
     pub experts: B::Experts,
     pub post_norm: Option<B::Norm>,
     pub shared: Option<SharedExpert<B>>,
+}
+
+/// What stands around narrow experts.
+pub(super) struct Narrowing<B: Backend> {
+    pub down: B::Linear,
+    pub up: B::Linear,
 }
 
 /// The expert of every row.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, PerLayerInput, PerLayerInputs, SharedExpert,
-    ShortConv,
+    AltUp, Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, Narrowing, PerLayerInput,
+    PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData};
@@ -29,6 +29,8 @@ struct Start<B: Backend> {
     embedding: B::Linear,
     positions: Option<B::Linear>,
     per_layer_inputs: Option<PerLayerInputs<B>>,
+    widen: Vec<B::Linear>,
+    narrow: Vec<B::Linear>,
 }
 
 impl<B: Backend> Builder<B> {
@@ -57,11 +59,22 @@ impl<B: Backend> Builder<B> {
         let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
         let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
-        let Start { embedding, positions, per_layer_inputs } =
+        let Start { embedding, positions, per_layer_inputs, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
         let backend = Rc::clone(&self.backend);
-        Ok(Some(Decoder { backend, spec, embedding, positions, per_layer_inputs, layers, final_norm, head }))
+        Ok(Some(Decoder {
+            backend,
+            spec,
+            embedding,
+            positions,
+            per_layer_inputs,
+            widen,
+            narrow,
+            layers,
+            final_norm,
+            head,
+        }))
     }
 
     fn load_start(&self) -> Result<Start<B>> {
@@ -71,7 +84,16 @@ impl<B: Backend> Builder<B> {
             let (table, norm) = (self.linear(from_ref(&inputs.table))?, self.norm(&inputs.norm)?);
             Ok(PerLayerInputs { table, projection, norm })
         };
+        let each = |linears: &[spec::Linear]| {
+            linears.iter().map(|linear| self.linear(from_ref(linear))).collect::<Result<_>>()
+        };
+        let (widen, narrow) = match &spec.streams {
+            Some(streams) => (each(&streams.widen)?, each(&streams.narrow)?),
+            None => (Vec::new(), Vec::new()),
+        };
         Ok(Start {
+            widen,
+            narrow,
             embedding: self.linear(from_ref(&spec.embedding))?,
             positions: spec.positions.as_ref().map(|table| self.linear(from_ref(table))).transpose()?,
             per_layer_inputs: spec.per_layer_inputs.as_ref().map(inputs).transpose()?,
@@ -88,7 +110,47 @@ impl<B: Backend> Builder<B> {
             Some(name) => weights::vector(&self.tensors, name, 1)?.iter().product(),
             None => 1.0,
         };
-        let mixer = match &layer.mixer {
+        Ok(Layer {
+            mixer: self.mixer(&layer.mixer)?,
+            beside: layer.beside.as_ref().map(|mixer| self.mixer(mixer)).transpose()?,
+            mixer_norm: self.optional_norm(&layer.mixer_norm)?,
+            mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
+            ffn: match &layer.ffn {
+                spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
+                spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
+                spec::Ffn::Linear(linear) => Ffn::Linear(self.linear(from_ref(linear))?),
+                spec::Ffn::None => Ffn::None,
+            },
+            ffn_norm: self.optional_norm(&layer.ffn_norm)?,
+            ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
+            per_layer_input,
+            output_scale,
+            altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
+        })
+    }
+
+    fn altup(&self, altup: &spec::AltUp) -> Result<AltUp<B>> {
+        let clipped = |linear: &spec::Linear| {
+            let data = self.data_of(linear)?;
+            self.backend.load_linear(&[match altup.clip {
+                Some(limit) => data.clipped(limit)?,
+                None => data,
+            }])
+        };
+        Ok(AltUp {
+            norm: self.norm(&altup.norm)?,
+            router: self.linear(from_ref(&altup.router))?,
+            prediction: clipped(&altup.prediction)?,
+            correction: clipped(&altup.correction)?,
+            output_scale: self.optional_vector(&altup.output_scale, altup.router.inputs)?,
+            left: self.linear(from_ref(&altup.laurel.left))?,
+            right: self.linear(from_ref(&altup.laurel.right))?,
+            laurel_norm: self.norm(&altup.laurel.norm)?,
+        })
+    }
+
+    fn mixer(&mut self, mixer: &spec::Mixer) -> Result<Mixer<B>> {
+        Ok(match mixer {
             spec::Mixer::Attention(attention) => Mixer::Attention(self.attention(attention)?),
             spec::Mixer::ShortConv(short) => Mixer::ShortConv(ShortConv {
                 input: self.linear(from_ref(&short.input))?,
@@ -96,27 +158,53 @@ impl<B: Backend> Builder<B> {
                 output: self.linear(from_ref(&short.output))?,
             }),
             spec::Mixer::Latent(latent) => Mixer::Latent(Box::new(self.latent(latent)?)),
-            spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(GatedDelta {
-                input: self.linear(&delta.input)?,
-                conv: self.conv(&delta.conv)?,
-                decay: self.vector(&delta.decay, delta.value_heads)?,
-                step: self.vector(&delta.step, delta.value_heads)?,
-                norm: self.norm(&delta.norm)?,
-                output: self.linear(from_ref(&delta.output))?,
-            })),
+            spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(self.gated_delta(delta)?)),
+            spec::Mixer::StateSpace(space) => Mixer::StateSpace(Box::new(self.state_space(space)?)),
+            spec::Mixer::None => Mixer::None,
+        })
+    }
+
+    fn gated_delta(&self, delta: &spec::GatedDelta) -> Result<GatedDelta<B>> {
+        let short_gates = |gates: &spec::ShortGates| {
+            let (gate, decay) = (self.linear(from_ref(&gates.gate))?, self.linear(from_ref(&gates.decay))?);
+            Ok(ShortGates { gate, decay })
         };
-        Ok(Layer {
-            mixer,
-            mixer_norm: self.optional_norm(&layer.mixer_norm)?,
-            mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
-            ffn: match &layer.ffn {
-                spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
-                spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
+        Ok(GatedDelta {
+            input: self.linear(&delta.input)?,
+            conv: self.conv(&delta.conv)?,
+            short_gates: delta.short_gates.as_ref().map(short_gates).transpose()?,
+            decay: self.vector(&delta.decay, delta.value_heads)?,
+            step: self.vector(&delta.step, delta.decays())?,
+            norm: self.norm(&delta.norm)?,
+            output: self.linear(from_ref(&delta.output))?,
+        })
+    }
+
+    fn state_space(&self, space: &spec::StateSpace) -> Result<StateSpace<B>> {
+        let heads = space.heads;
+        let decay = match space.decay_by_state {
+            true => weights::numbers(&self.tensors, &space.decay, &[heads, space.state])?,
+            false => weights::vector(&self.tensors, &space.decay, heads)?,
+        };
+        let below_zero = |decay: f32| -f64::from(decay).exp() as f32;
+        Ok(StateSpace {
+            input: self.linear(&space.input)?,
+            conv: self.conv(&space.conv)?,
+            selection: match &space.selection {
+                spec::Selection::Input { bias } => Selection::Input { bias: self.vector(bias, heads)? },
+                spec::Selection::Inner(inner) => {
+                    let norms = |[step, b, c]: &[spec::Norm; 3]| Ok([self.norm(step)?, self.norm(b)?, self.norm(c)?]);
+                    Selection::Inner {
+                        projection: self.linear(from_ref(&inner.projection))?,
+                        norms: inner.norms.as_ref().map(norms).transpose()?,
+                        step: self.linear(from_ref(&inner.step))?,
+                    }
+                }
             },
-            ffn_norm: self.optional_norm(&layer.ffn_norm)?,
-            ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
-            per_layer_input,
-            output_scale,
+            decay: self.backend.load_vector(decay.into_iter().map(below_zero).collect())?,
+            skip: self.vector(&space.skip, heads)?,
+            norm: self.optional_norm(&space.norm)?,
+            output: self.linear(from_ref(&space.output))?,
         })
     }
 
@@ -146,7 +234,7 @@ impl<B: Backend> Builder<B> {
             query: latent.query.as_ref().map(query).transpose()?,
             latent_norm: self.norm(&latent.latent_norm)?,
             expansion,
-            rope: self.rope(&latent.rope)?,
+            rope: latent.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
             output: self.linear(from_ref(&latent.output))?,
         })
     }
@@ -178,12 +266,17 @@ impl<B: Backend> Builder<B> {
                 post_norm: self.optional_norm(&shared.post_norm)?,
             })
         };
+        let narrowing = |narrowing: &spec::Narrowing| {
+            let (down, up) = (self.linear(from_ref(&narrowing.down))?, self.linear(from_ref(&narrowing.up))?);
+            Ok(Narrowing { down, up })
+        };
         Ok(Moe {
             router: self.linear(from_ref(&moe.router))?,
             router_norm: self.optional_norm(&moe.router_norm)?,
             correction: self.optional_vector(&moe.routing.correction, moe.experts)?,
             expert_scale: self.optional_vector(&moe.routing.expert_scale, moe.experts)?,
             norm: self.optional_norm(&moe.norm)?,
+            narrowing: moe.narrowing.as_ref().map(narrowing).transpose()?,
             experts: self.backend.load_experts(&data)?,
             post_norm: self.optional_norm(&moe.post_norm)?,
             shared: moe.shared.as_ref().map(shared).transpose()?,
@@ -220,7 +313,10 @@ impl<B: Backend> Builder<B> {
 
     fn conv(&self, conv: &spec::Conv) -> Result<B::Conv> {
         let spec::Conv { channels, width, .. } = *conv;
-        let weight = weights::numbers(&self.tensors, &conv.weight, &[channels, width, 1])?;
+        let mut weight = Vec::new();
+        for name in &conv.weights {
+            weight.extend(weights::numbers(&self.tensors, name, &[channels / conv.weights.len(), width, 1])?);
+        }
         let bias = conv.bias.as_ref().map(|name| weights::vector(&self.tensors, name, channels)).transpose()?;
         self.backend.load_conv(ConvData { weight, bias: bias.unwrap_or_default(), channels, width })
     }

@@ -1,12 +1,16 @@
 //! The models, written once, generic over the backend.
 
+mod altup;
 mod decoder;
+mod delta;
 mod ffn;
 mod latent;
 mod layer;
 mod load;
+mod mixer;
 mod recurrent;
 mod sequence;
+mod state_space;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;

@@ -3,16 +3,22 @@
 use std::rc::Rc;
 
 use super::recurrent::Recurrent;
-use crate::arch::spec::{Layer, Mixer, Spec};
+use crate::arch::spec::{Attention, Layer, Mixer, Spec};
 use crate::backend::{Backend, Cache, CacheLayout, Kept};
 use crate::error::{Error, Result};
 
 /// What all layers keep of the positions processed so far.
 pub(crate) struct Sequence<B: Backend> {
     slots: Vec<Slot<B>>,
-    /// For each layer the index of its slot.
-    of_layers: Rc<[Option<usize>]>,
+    of_layers: Rc<[Slots]>,
     len: usize,
+}
+
+/// The indices of a layer's slots. A layer has both when two mixers stand side by side.
+#[derive(Default)]
+struct Slots {
+    cache: Option<usize>,
+    state: Option<usize>,
 }
 
 /// What one layer keeps.
@@ -48,12 +54,17 @@ impl<B: Backend> Sequence<B> {
     pub(super) fn new(backend: &B, spec: &Spec) -> Self {
         let mut slots = Vec::with_capacity(spec.layers.len());
         let mut of_layer = |layer: &Layer| {
-            slots.push(match (&layer.mixer, cache_layout(layer)) {
-                (_, Some(layout)) => Slot::Cache(backend.new_cache(layout)),
-                (Mixer::Attention(_) | Mixer::Latent(_), None) => return None,
-                (Mixer::ShortConv(_) | Mixer::GatedDelta(_), None) => Slot::Recurrent(Recurrent::new()),
-            });
-            Some(slots.len() - 1)
+            let mut own = Slots::default();
+            for mixer in layer.mixers() {
+                if let Some(layout) = mixer_layout(mixer) {
+                    own.cache = Some(slots.len());
+                    slots.push(Slot::Cache(backend.new_cache(layout)));
+                } else if mixer.is_recurrent() {
+                    own.state = Some(slots.len());
+                    slots.push(Slot::Recurrent(Recurrent::new()));
+                }
+            }
+            own
         };
         let of_layers = spec.layers.iter().map(&mut of_layer).collect();
         Self { slots, of_layers, len: 0 }
@@ -61,7 +72,8 @@ impl<B: Backend> Sequence<B> {
 
     /// The cache of a layer that has one.
     pub(super) fn cache(&self, layer: usize) -> Result<&B::Cache> {
-        match self.index(layer).and_then(|index| self.slots.get(index)) {
+        let index = self.of_layers.get(layer).and_then(|slots| slots.cache);
+        match index.and_then(|index| self.slots.get(index)) {
             Some(Slot::Cache(cache)) => Ok(cache),
             _ => Err(without(layer, "a cache")),
         }
@@ -69,7 +81,8 @@ impl<B: Backend> Sequence<B> {
 
     /// The cache of a layer that has one.
     pub(super) fn cache_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
-        match self.index(layer).and_then(|index| self.slots.get_mut(index)) {
+        let index = self.of_layers.get(layer).and_then(|slots| slots.cache);
+        match index.and_then(|index| self.slots.get_mut(index)) {
             Some(Slot::Cache(cache)) => Ok(cache),
             _ => Err(without(layer, "a cache")),
         }
@@ -77,14 +90,11 @@ impl<B: Backend> Sequence<B> {
 
     /// The states of a layer that has some.
     pub(super) fn recurrent(&mut self, layer: usize) -> Result<&mut Recurrent<B::State>> {
-        match self.index(layer).and_then(|index| self.slots.get_mut(index)) {
+        let index = self.of_layers.get(layer).and_then(|slots| slots.state);
+        match index.and_then(|index| self.slots.get_mut(index)) {
             Some(Slot::Recurrent(recurrent)) => Ok(recurrent),
             _ => Err(without(layer, "a state")),
         }
-    }
-
-    fn index(&self, layer: usize) -> Option<usize> {
-        self.of_layers.get(layer).copied().flatten()
     }
 
     /// Positions held.
@@ -150,11 +160,19 @@ fn without(layer: usize, what: &str) -> Error {
 
 /// What a layer's cache holds, if it has one of its own.
 pub(crate) fn cache_layout(layer: &Layer) -> Option<CacheLayout> {
-    if let Mixer::Latent(latent) = &layer.mixer {
-        let (kv_heads, head_dim) = latent.kept();
-        return Some(CacheLayout { kv_heads, head_dim, window: None });
+    layer.mixers().find_map(mixer_layout)
+}
+
+fn mixer_layout(mixer: &Mixer) -> Option<CacheLayout> {
+    match mixer {
+        Mixer::Attention(attention) if attention.shares_kv_of.is_none() => {
+            let Attention { kv_heads, head_dim, window, .. } = *attention;
+            Some(CacheLayout { kv_heads, head_dim, window })
+        }
+        Mixer::Latent(latent) => {
+            let (kv_heads, head_dim) = latent.kept();
+            Some(CacheLayout { kv_heads, head_dim, window: None })
+        }
+        _ => None,
     }
-    let attention = layer.attention()?;
-    let own = attention.shares_kv_of.is_none();
-    own.then_some(CacheLayout { kv_heads: attention.kv_heads, head_dim: attention.head_dim, window: attention.window })
 }

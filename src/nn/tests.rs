@@ -2,6 +2,7 @@
 
 mod parity;
 mod precision;
+mod recurrent;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -55,17 +55,30 @@ impl Shape {
 
 /// Takes a norm's weight and bias out of the checkpoint.
 pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
-    let shape = if spec.heads > 1 && spec.weights.len() == 1 { vec![spec.heads, spec.size] } else { vec![spec.size] };
-    let weights = spec.weights.iter().map(|name| floats(tensors, name, &shape).cloned()).collect::<Result<_>>()?;
+    let weight = |name: &String| {
+        // Those of all heads may stand in one row.
+        let all = [spec.heads * spec.size];
+        let in_a_row = tensors.get(name).is_some_and(|view| view.shape == all);
+        let shape: &[usize] = match spec.weights.len() {
+            1 if spec.heads > 1 && in_a_row => &all,
+            1 if spec.heads > 1 => &[spec.heads, spec.size],
+            _ => &[spec.size],
+        };
+        floats(tensors, name, shape).cloned()
+    };
+    let weights = spec.weights.iter().map(weight).collect::<Result<_>>()?;
     let bias = spec.bias.as_ref().map(|name| floats(tensors, name, &[spec.size]).cloned()).transpose()?;
     let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
     Ok(NormData { kind, weights, bias, size, heads, epsilon, offset, factor })
 }
 
-/// The numbers of a vector of the checkpoint. A single number may also be stored without dimensions.
+/// The numbers of a vector of the checkpoint. It may have more dimensions of size 1, and a single number none.
 pub(crate) fn vector(tensors: &Tensors, name: &str, len: usize) -> Result<Vec<f32>> {
-    let scalar = len == 1 && tensors.get(name).is_some_and(|view| view.shape.is_empty());
-    Ok(floats(tensors, name, if scalar { &[] } else { std::slice::from_ref(&len) })?.to_f32())
+    let long = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).eq((len != 1).then_some(len));
+    match tensors.get(name) {
+        Some(view) if long(&view.shape) => Ok(floats(tensors, name, &view.shape.clone())?.to_f32()),
+        _ => Ok(floats(tensors, name, std::slice::from_ref(&len))?.to_f32()),
+    }
 }
 
 /// The numbers of a tensor that is neither a matrix nor a norm.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arch::spec::{NormKind, QuantizationFormat};
+use crate::error::{Error, Result};
 
 mod files;
 mod header;
@@ -231,6 +232,21 @@ impl LinearData {
             TensorView { shape: vec![rows.len()], ..bias }
         });
         Self { outputs: rows.len(), inputs: self.inputs, matrix, bias }
+    }
+}
+
+impl LinearData {
+    /// The same with each number brought within ± `limit`; for matrices that are not quantized.
+    pub(crate) fn clipped(&self, limit: f32) -> Result<Self> {
+        let Matrix::Dense(weight) = &self.matrix else {
+            return Err(Error::unsupported("numbers of a quantized matrix with a limit"));
+        };
+        let numbers = weight.to_f32().into_iter().flat_map(|x| x.clamp(-limit, limit).to_le_bytes());
+        let bytes: Vec<u8> = numbers.collect();
+        let range = 0..bytes.len();
+        let (name, shape) = (weight.name.clone(), weight.shape.clone());
+        let clipped = TensorView::from_storage(name, Dtype::F32, shape, Arc::new(bytes), range);
+        Ok(Self { matrix: Matrix::Dense(clipped), ..self.clone() })
     }
 }
 

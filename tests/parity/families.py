@@ -66,6 +66,51 @@ LATENT = {
     "qk_nope_head_dim": 32, "first_k_dense_replace": 1, "num_key_value_heads": 4,
 }  # fmt: skip
 
+MAMBA2 = {
+    "mamba_n_heads": 4, "mamba_d_head": 32, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_n_groups": 2,
+    "mamba_proj_bias": False, "mamba_conv_bias": True,
+}  # fmt: skip
+NEMOTRON_H = {
+    "num_hidden_layers": None, "attention_bias": False, "mamba_num_heads": 4, "mamba_head_dim": 32,
+    "mamba_proj_bias": False, "ssm_state_size": 16, "conv_kernel": 4, "n_groups": 2, "mlp_bias": False,
+    "layer_norm_epsilon": 0.01, "use_bias": False, "use_conv_bias": True,
+}  # fmt: skip
+NEMOTRON_MOE = {
+    "moe_intermediate_size": 64, "n_routed_experts": 8, "num_experts_per_tok": 3, "routed_scaling_factor": 1.5,
+    "n_group": 1, "topk_group": 1, "norm_topk_prob": True,
+}  # fmt: skip
+JAMBA = {
+    "num_hidden_layers": 3, "attn_layer_offset": 1, "attn_layer_period": 2, "expert_layer_offset": 1,
+    "expert_layer_period": 2, "mamba_d_conv": 4, "mamba_d_state": 16, "mamba_expand": 2, "num_experts": 6,
+    "num_experts_per_tok": 2, "mamba_dt_rank": 32,
+}  # fmt: skip
+KIMI_LINEAR = {
+    "num_hidden_layers": 3, "head_dim": 32, "model_max_length": 512, "num_experts": 8, "moe_intermediate_size": 64,
+    "kv_lora_rank": 32, "qk_rope_head_dim": 16, "first_k_dense_replace": 1, "num_experts_per_token": 3,
+    "num_key_value_heads": 4,
+    "linear_attn_config": {"kda_layers": [1, 3], "num_heads": 2, "head_dim": 32, "short_conv_kernel_size": 4},
+}  # fmt: skip
+
+GEMMA3N = BASE | {
+    "model_type": "gemma3n_text", "num_hidden_layers": 3, "head_dim": 16, "num_kv_shared_layers": 1,
+    "vocab_size_per_layer_input": 96, "sliding_window": 9, "rope_local_base_freq": 500.0,
+    "final_logit_softcapping": 5.0, "layer_types": sliding(3, [1]),
+    "activation_sparsity_pattern": [0.95, 0.8, 0.0], "hidden_size_per_layer_input": 32, "altup_num_inputs": 4,
+    "altup_coef_clip": 0.7, "altup_correct_scale": True, "altup_active_idx": 0, "laurel_rank": 32,
+}  # fmt: skip
+
+DOTS = {
+    "num_hidden_layers": 3, "first_k_dense_replace": 1, "moe_intermediate_size": 64, "n_routed_experts": 8,
+    "n_shared_experts": 1, "norm_topk_prob": True, "num_experts_per_tok": 3, "routed_scaling_factor": 1.5,
+    "scoring_func": "noaux_tc",
+}  # fmt: skip
+BAILING = {
+    "num_hidden_layers": 3, "first_k_dense_replace": 1, "moe_intermediate_size": 64, "num_experts": 8,
+    "num_shared_experts": 1, "norm_topk_prob": True, "num_experts_per_tok": 3,
+}  # fmt: skip
+
+AFMOE = MOE | {"num_hidden_layers": 3, "layer_types": sliding(3, [1]), "sliding_window": 9}
+
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = {
     "llama": ("GQA, rope scaling, sliding layers", [], {
@@ -497,6 +542,213 @@ FAMILIES = {
             "dim_model_base": 32, "scale_depth": 0.9, "scale_emb": 2.0, "rope_scaling": longrope(8) | {
                 "original_max_position_embeddings": 32,
             }, "qk_rope_head_dim": 16, "attention_bias": True, "tie_word_embeddings": True,
+        },
+    }),
+    "mamba": ("state spaces", [], {
+        "plain": {"state_size": 16, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": "auto"},
+        "normed": {
+            "state_size": 24, "conv_kernel": 3, "use_bias": True, "use_conv_bias": False, "time_step_rank": 32,
+            "tie_word_embeddings": False, "use_bcdt_rms": True, "mixer_rms_eps": 0.01,
+        },
+    }),
+    "mamba2": ("state spaces with heads", ["time_step_rank", "max_position_embeddings"], {
+        "plain": {
+            "num_heads": 4, "head_dim": 32, "state_size": 16, "layer_norm_epsilon": 0.01, "conv_kernel": 4,
+            "n_groups": 1, "use_bias": False, "use_conv_bias": True, "tie_word_embeddings": False,
+            "time_step_limit": [0.2, 0.9], "time_step_rank": "auto",
+        },
+        "groups": {
+            "num_heads": 4, "head_dim": 16, "state_size": 32, "ssm_state_size": 24, "layer_norm_epsilon": 0.02,
+            "conv_kernel": 3, "n_groups": 2, "use_bias": True, "use_conv_bias": False, "tie_word_embeddings": True,
+            "time_step_limit": [0.0, 1e9], "time_step_rank": 4,
+        },
+    }),
+    "nemotron_h": ("Mamba-2, attention, MLPs and experts in layers of their own", [
+        "max_position_embeddings", "use_bias", "time_step_min", "time_step_max",
+    ], {
+        "plain": NEMOTRON_H | {"hybrid_override_pattern": "M-*-M", "head_dim": 32},
+        "experts": NEMOTRON_H | NEMOTRON_MOE | {
+            "layers_block_type": ["mamba", "moe", "attention", "moe", "mlp"], "n_shared_experts": 1,
+            "moe_shared_expert_intermediate_size": 96, "mamba_proj_bias": True, "attention_bias": True,
+            "mlp_bias": True, "use_conv_bias": False, "time_step_limit": [0.2, 0.9], "n_groups": 4,
+        },
+        "narrow": NEMOTRON_H | NEMOTRON_MOE | {
+            "layer_types": ["linear_attention", "moe", "full_attention", "moe"], "moe_latent_size": 32, "n_group": 4,
+            "topk_group": 2, "norm_topk_prob": False, "mlp_bias": True, "ssm_state_size": 24, "conv_kernel": 3,
+        },
+    }),
+    "granitemoehybrid": ("Mamba-2 and attention, multipliers, experts", ["max_position_embeddings"], {
+        "plain": GRANITE | MAMBA2 | {
+            "layer_types": ["mamba", "attention", "mamba"], "num_hidden_layers": 3, "mlp_bias": True,
+            "position_embedding_type": "nope",
+        },
+        "experts": GRANITE | MAMBA2 | LOCAL | {
+            "layer_types": ["mamba", "attention", "mamba"], "num_hidden_layers": 3, "shared_intermediate_size": 96,
+            "attention_bias": True, "mamba_proj_bias": True, "mamba_conv_bias": False, "mamba_d_conv": 3,
+            "tie_word_embeddings": False, "time_step_limit": [0.2, 0.9], "rope_parameters": {"rope_theta": 500.0},
+            "mamba_n_groups": 1, "mamba_d_state": 24,
+        },
+        "attention": GRANITE | {"layer_types": ["attention", "attention"]},
+    }),
+    "falcon_h1": ("attention and Mamba-2 side by side", [
+        "attention_in_multiplier", "attention_out_multiplier", "key_multiplier", "initializer_range",
+        "mamba_chunk_size", "mamba_expand", "mamba_use_mlp", "max_position_embeddings", "mlp_expansion_factor",
+        "mlp_multipliers", "ssm_in_multiplier", "ssm_multipliers", "ssm_out_multiplier",
+    ], {
+        "plain": MAMBA2 | {
+            "head_dim": 16, "mamba_d_ssm": 128, "embedding_multiplier": 4.0, "lm_head_multiplier": 2.0,
+        },
+        "normed": MAMBA2 | {
+            "head_dim": 32, "mamba_d_ssm": 128, "mamba_rms_norm": True, "attention_bias": True, "mlp_bias": True,
+            "mamba_proj_bias": True, "projectors_bias": False, "mamba_conv_bias": False, "mamba_n_groups": 1,
+            "tie_word_embeddings": False, "rope_traditional": True, "mamba_d_conv": 3, "mamba_d_state": 24,
+        },
+        "before": MAMBA2 | {
+            "head_dim": 16, "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_ssm": 128, "mamba_rms_norm": True,
+            "mamba_norm_before_gate": True, "projectors_bias": True, "rope_scaling": LINEAR,
+            "embedding_multiplier": 2.0, "lm_head_multiplier": 3.0,
+        },
+    }),
+    "jamba": ("state spaces with norms, attention without rotation, experts", ["max_position_embeddings"], {
+        "plain": JAMBA,
+        "biases": JAMBA | {
+            "layers_block_type": ["mamba", "mamba", "attention"], "mamba_dt_rank": "auto", "mamba_proj_bias": True,
+            "mamba_conv_bias": False, "tie_word_embeddings": False, "mamba_d_state": 24, "mamba_d_conv": 3,
+            "expert_layer_offset": 0, "num_experts_per_tok": 3,
+        },
+    }),
+    "kimi_linear": ("delta nets with a decay for each column, latent attention without rotation, experts", [
+        "rope_scaling", "use_grouped_topk", "mla_use_nope",
+    ], {
+        "plain": KIMI_LINEAR | {"num_shared_experts": 1, "routed_scaling_factor": 1.5},
+        "groups": KIMI_LINEAR | {
+            "qk_nope_head_dim": 48, "v_head_dim": 24, "num_expert_group": 4, "topk_group": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "moe_renormalize": False, "tie_word_embeddings": True,
+            "moe_router_activation_func": "softmax", "num_experts_per_token": 2, "qk_rope_head_dim": 32,
+            "linear_attn_config": {"kda_layers": [2, 3], "num_heads": 4, "head_dim": 16, "short_conv_kernel_size": 3},
+        },
+    }),
+    "gemma3n": ("four residual streams, side branches, sparse activations, per-layer inputs, shared KV", ["model_type"], {
+        "plain": {"text_config": GEMMA3N},
+        "other": {"text_config": GEMMA3N | {
+            "num_hidden_layers": 4, "altup_num_inputs": 3, "altup_active_idx": 1, "altup_coef_clip": None, "altup_correct_scale": False,
+            "laurel_rank": 16, "num_kv_shared_layers": 0, "activation_sparsity_pattern": [0.0, 0.5, 0.0, 0.0],
+            "intermediate_size": [128, 64, 128, 96], "final_logit_softcapping": 3.0, "vocab_size_per_layer_input": 90,
+            "layer_types": sliding(4, [0, 3]), "rope_local_base_freq": 300.0, "head_dim": 32,
+        }},
+    }),
+    "dots1": ("sigmoid routing, norms on heads, shared expert", [
+        "max_position_embeddings", "scoring_func", "attention_bias",
+    ], {
+        "plain": DOTS,
+        "groups": DOTS | {
+            "n_group": 4, "topk_group": 2, "norm_topk_prob": False, "n_shared_experts": 2, "first_k_dense_replace": 0,
+            "head_dim": 32, "mlp_bias": True, "tie_word_embeddings": True, "rope_scaling": LINEAR,
+            "routed_scaling_factor": 1.0, "num_experts_per_tok": 2,
+        },
+    }),
+    "bailing_moe": ("fused projections, sigmoid or softmax routing, shared expert", [
+        "max_position_embeddings", "norm_head", "norm_softmax", "moe_router_enable_routed_scaling",
+    ], {
+        "plain": BAILING,
+        "groups": BAILING | {
+            "score_function": "sigmoid", "n_group": 4, "topk_group": 2, "use_bias": True, "use_qkv_bias": True,
+            "use_qk_norm": True, "tie_word_embeddings": True, "partial_rotary_factor": 0.5, "norm_topk_prob": False,
+            "moe_router_enable_expert_bias": True, "routed_scaling_factor": 1.5, "rope_scaling": LINEAR,
+            "moe_shared_expert_intermediate_size": 96, "num_shared_experts": 2, "first_k_dense_replace": 0,
+            "num_experts_per_tok": 2, "intermediate_size": 64,
+        },
+        "alone": BAILING | {"moe_router_enable_shared_expert": False, "rotary_dim": 8, "num_shared_experts": 1},
+    }),
+    "solar_open": ("sigmoid routing, shared expert", [
+        "max_position_embeddings", "rope_scaling", "tie_word_embeddings", "scoring_func", "topk_method",
+    ], {
+        "plain": {key: value for key, value in GLM_MOE.items() if key not in ("use_qk_norm", "attention_bias")},
+        "groups": GLM_MOE | {
+            "n_group": 4, "topk_group": 2, "norm_topk_prob": False, "use_qk_norm": True, "attention_bias": True,
+            "first_k_dense_replace": 0, "partial_rotary_factor": 1.0, "head_dim": 32,
+        },
+    }),
+    "youtu_llm": ("latent attention", ["max_position_embeddings", "num_key_value_heads"], {
+        "plain": LATENT,
+        "untied": LATENT | {
+            "q_lora_rank": None, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
+            "rope_traditional": False, "rope_scaling": LINEAR, "v_head_dim": 32, "kv_lora_rank": 64,
+        },
+    }),
+    "telechat3": ("llama with biases", ["max_position_embeddings"], {
+        "plain": {},
+        "biases": {
+            "attention_bias": True, "mlp_bias": True, "head_dim": 32, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR,
+        },
+    }),
+    "pixtral": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "mistral"}}}),
+    "lfm2-vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LFM | {
+            "model_type": "lfm2", "full_attn_idxs": [1], "block_dim": 64, "block_multiple_of": 32,
+            "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": False, "block_ff_dim": 128,
+        }},
+    }),
+    "kimi_vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "kimi_k25": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "afmoe": ("gated attention, sliding layers alone are rotated, sandwich norms, sigmoid routing", [
+        "max_position_embeddings",
+    ], {
+        "plain": AFMOE | {"head_dim": 16, "num_shared_experts": 1, "num_dense_layers": 1, "route_scale": 1.5},
+        "groups": AFMOE | {
+            "head_dim": 32, "num_shared_experts": 0, "num_dense_layers": 0, "n_group": 4, "topk_group": 2,
+            "route_norm": False, "score_func": "softmax", "mup_enabled": False, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+            "sliding_window": 20, "layer_types": sliding(3, [0]),
+        },
+    }),
+    "exaone_moe": ("sliding layers alone are rotated, sigmoid routing", [
+        "max_position_embeddings", "scoring_func", "topk_method",
+    ], {
+        "plain": AFMOE | {
+            "head_dim": 16, "num_shared_experts": 1, "is_moe_layer": [False, True, True],
+            "rope_parameters": {"rope_theta": 500.0},
+        },
+        "full": AFMOE | {
+            "head_dim": 32, "num_shared_experts": 0, "is_moe_layer": [True, True, False], "n_group": 3,
+            "topk_group": 2, "norm_topk_prob": False, "routed_scaling_factor": 1.5, "tie_word_embeddings": True,
+            "rope_scaling": LINEAR, "num_experts_per_tok": 2, "layer_types": sliding(3, [0, 1, 2]),
+        },
+    }),
+    # Within index_topk positions the indexer changes nothing.
+    "deepseek_v32": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
+        "index_n_heads", "index_topk", "indexer_rope_interleave",
+    ], {
+        "plain": LATENT | {
+            "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3, "index_head_dim": 32,
+            "index_n_heads": 2, "index_topk": 64,
+        },
+        "groups": LATENT | {
+            "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 32, "index_n_heads": 2,
+        },
+    }),
+    "nemotron-nas": ("llama whose layers lack parts or have sizes of their own", ["max_position_embeddings"], {
+        "plain": {"num_hidden_layers": 3, "block_configs": [
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 2.5}},
+            {"attention": {"no_op": True}, "ffn": {"ffn_mult": 7.0}},
+            {"attention": {"n_heads_in_group": 4}, "ffn": {"no_op": True}},
+        ]},
+        "matrices": {
+            "num_hidden_layers": 4, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True,
+            "hidden_act": "gelu", "rope_scaling": LLAMA3, "block_configs": [
+                {"attention": {"replace_with_linear": True}, "ffn": {"ffn_mult": 2.5}},
+                {"attention": {"n_heads_in_group": 1}, "ffn": {"replace_with_linear": True}},
+                {"attention": {"no_op": True}, "ffn": {"no_op": True}},
+                {"attention": {"replace_with_linear": True}, "ffn": {"replace_with_linear": True}},
+            ],
         },
     }),
 }  # fmt: skip

@@ -18,12 +18,24 @@ pub struct Moe {
     pub routing: Routing,
     /// Norm of what the experts see.
     pub norm: Option<Norm>,
+    /// How the experts' input is narrowed and their output widened again, where they are narrower than the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
     /// The experts; tensors are stacked, `[experts, outputs, inputs]`.
     pub mlp: Mlp,
     /// Norm of what the experts give.
     pub post_norm: Option<Norm>,
     /// An expert that every row goes through.
     pub shared: Option<SharedExpert>,
+}
+
+/// What stands around experts that are narrower than the model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Narrowing {
+    /// `[narrow, hidden]`.
+    pub down: Linear,
+    /// `[hidden, narrow]`.
+    pub up: Linear,
 }
 
 /// An expert that every row goes through.

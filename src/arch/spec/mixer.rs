@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Linear, Norm, Rope};
+use super::{Linear, Norm, Rope, StateSpace};
 
 /// What mixes positions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,10 @@ pub enum Mixer {
     GatedDelta(GatedDelta),
     /// Attention over compressed keys and values.
     Latent(Box<LatentAttention>),
+    /// A selective state space.
+    StateSpace(Box<StateSpace>),
+    /// Nothing: the layer is a feed-forward block alone.
+    None,
 }
 
 /// Multi-head latent attention (DeepSeek 2): keys and values of a position are made of one short vector, beside a key
@@ -43,8 +47,8 @@ pub struct LatentAttention {
     pub latent_norm: Norm,
     /// How the compressed vector becomes keys and values.
     pub expansion: Expansion,
-    /// Of the rotated parts.
-    pub rope: Rope,
+    /// Of the parts that are rotated; they are not when absent.
+    pub rope: Option<Rope>,
     /// `[hidden, heads * value]`.
     pub output: Linear,
 }
@@ -100,8 +104,9 @@ pub struct ShortConv {
 /// A causal convolution along positions, each channel by itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Conv {
-    /// Name of the weight's tensor, `[channels, width, 1]`; the last column is that of the current position.
-    pub weight: String,
+    /// Names of the weight's tensors, which have `channels` together, `[channels, width, 1]`; the last column is that of
+    /// the current position.
+    pub weights: Vec<String>,
     /// Name of the bias's tensor, `[channels]`.
     pub bias: Option<String>,
     /// Channels.
@@ -113,7 +118,7 @@ pub struct Conv {
 /// A gated delta net. After a convolution and SiLU, each head keeps a memory `S` (value width × key width):
 /// `S ← g S`, `S ← S + β (v - S k) kᵀ`, `y = S q`, with `q` and `k` of unit length (and `q` divided by the root of the
 /// key width), `g = exp(-exp(decay) softplus(a + step))`, `β = sigmoid(b)`. What comes out is normed, and multiplied by
-/// `silu(z)`.
+/// `silu(z)`; with [`ShortGates`] there is a `g` for each column of `S`, and the sigmoid of `z` counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GatedDelta {
     /// Heads of queries and keys; divides `value_heads`.
@@ -124,18 +129,32 @@ pub struct GatedDelta {
     pub key_dim: usize,
     /// Width of a value.
     pub value_dim: usize,
-    /// Queries, keys, values, `z`, `b`, `a` in this order, in tensors or pieces of them.
+    /// Queries, keys, values, `z`, `b`, `a` in this order, in tensors or pieces of them; the short forms of `z` and `a`
+    /// where they have some.
     pub input: Vec<Linear>,
+    /// How `z` and `a` are made of short forms, if they are.
+    pub short_gates: Option<ShortGates>,
     /// Over queries, keys and values.
     pub conv: Conv,
     /// Name of a tensor, `[value_heads]`.
     pub decay: String,
-    /// Name of a tensor, `[value_heads]`.
+    /// Name of a tensor, `[value_heads]`, or `[value_heads * key_dim]` with short gates.
     pub step: String,
     /// Norm of each head's output.
     pub norm: Norm,
     /// `[hidden, value_heads * value_dim]`.
     pub output: Linear,
+}
+
+/// Gates of a delta net that are made of short forms (Kimi Linear): each column of the memory has its own decay.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShortGates {
+    /// Width of a short form.
+    pub rank: usize,
+    /// `z`, `[value_heads * value_dim, rank]`.
+    pub gate: Linear,
+    /// `a`, `[value_heads * key_dim, rank]`.
+    pub decay: Linear,
 }
 
 /// Grouped-query attention.
@@ -196,16 +215,39 @@ impl QueryGrowth {
 
 impl Conv {
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        [&self.weight].into_iter().chain(&self.bias)
+        self.weights.iter().chain(&self.bias)
     }
 }
 
 impl Mixer {
+    /// Whether a state is kept instead of keys and values.
+    pub fn is_recurrent(&self) -> bool {
+        matches!(self, Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_))
+    }
+
+    /// Names of the tensors that are neither matrices nor norms.
+    pub(super) fn vectors(&self) -> Vec<String> {
+        match self {
+            Self::Attention(attention) => attention.sinks.iter().cloned().collect(),
+            Self::Latent(_) | Self::None => Vec::new(),
+            Self::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
+            Self::GatedDelta(delta) => {
+                [&delta.decay, &delta.step].into_iter().chain(delta.conv.names()).cloned().collect()
+            }
+            Self::StateSpace(space) => space.vectors(),
+        }
+    }
+
     pub(crate) fn linears(&self) -> Vec<&Linear> {
         match self {
             Self::Attention(attention) => attention.qkv.iter().chain([&attention.output]).collect(),
             Self::ShortConv(conv) => vec![&conv.input, &conv.output],
-            Self::GatedDelta(delta) => delta.input.iter().chain([&delta.output]).collect(),
+            Self::GatedDelta(delta) => {
+                let gates = delta.short_gates.iter().flat_map(|gates| [&gates.gate, &gates.decay]);
+                delta.input.iter().chain(gates).chain([&delta.output]).collect()
+            }
+            Self::StateSpace(space) => space.linears(),
+            Self::None => Vec::new(),
             Self::Latent(latent) => {
                 let query = latent.query.iter().flat_map(|query| &query.linear);
                 let expansion: Vec<&Linear> = match &latent.expansion {
@@ -223,8 +265,9 @@ impl Mixer {
                 let norms = [&attention.query_norm, &attention.key_norm, &attention.value_norm];
                 norms.into_iter().flatten().collect()
             }
-            Self::ShortConv(_) => Vec::new(),
+            Self::ShortConv(_) | Self::None => Vec::new(),
             Self::GatedDelta(delta) => vec![&delta.norm],
+            Self::StateSpace(space) => space.norms(),
             Self::Latent(latent) => latent.query.iter().map(|query| &query.norm).chain([&latent.latent_norm]).collect(),
         }
     }
@@ -234,5 +277,10 @@ impl GatedDelta {
     /// Channels of the convolution: queries, keys and values.
     pub fn channels(&self) -> usize {
         2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+    }
+
+    /// Numbers of `a` in a row.
+    pub fn decays(&self) -> usize {
+        self.value_heads * if self.short_gates.is_some() { self.key_dim } else { 1 }
     }
 }

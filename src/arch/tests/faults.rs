@@ -70,7 +70,7 @@ fn numbers_out_of_range_are_named() {
 fn what_is_not_supported_is_named() {
     for (key, value, part) in [
         ("hidden_act", json!("gelu"), "hidden_act = \"gelu\""),
-        ("model_type", json!("mamba"), "model_type = \"mamba\""),
+        ("model_type", json!("rwkv9"), "model_type = \"rwkv9\""),
         ("model_file", json!("evil.py"), "model_file = \"evil.py\""),
         ("partial_rotary_factor", json!(0.5), "partial_rotary_factor = 0.5"),
         ("layer_types", json!(["full_attention", "linear_attention"]), "\"linear_attention\""),
@@ -199,4 +199,22 @@ fn any_value_at_any_key() {
         }
     }
     assert!(accepted > 100, "{accepted}");
+}
+
+#[test]
+fn infinity_is_a_number_outside_of_strings() {
+    let json = br#"{"a": [0.0, Infinity], "b": "Infinity \" Infinity", "c": -Infinity}"#;
+    let value: serde_json::Value = serde_json::from_slice(&crate::arch::finite(json)).unwrap();
+    assert_eq!(value, serde_json::json!({"a": [0.0, 1e308], "b": "Infinity \" Infinity", "c": -1e308}));
+}
+
+#[test]
+fn heads_and_layers_make_no_end_of_pieces() {
+    let config = serde_json::json!({
+        "model_type": "deepseek_v2", "num_hidden_layers": 1024, "num_attention_heads": 1024, "num_key_value_heads": 1024,
+        "hidden_size": 65_536, "kv_lora_rank": 64,
+    });
+    let error = crate::arch::from_config(&config, "config.json").unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported);
+    assert!(error.message().contains("num_attention_heads = 1024"), "{error}");
 }

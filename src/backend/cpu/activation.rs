@@ -21,6 +21,10 @@ pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: boo
         let kind = if gated { "with a gate" } else { "without a gate" };
         return Err(Error::internal(format!("{activation:?} {kind} over rows of {} numbers", x.width())));
     }
+    if let Activation::SparseGeluTanh { deviations } = activation {
+        let exceeding = super::streams::exceeding(cpu, x, x.width() / halves, deviations)?;
+        return activate(cpu, &exceeding, Activation::GeluTanh, gated);
+    }
     let (width, data, level) = (x.width() / halves, x.data(), cpu.level);
     rows(cpu, x.rows(), width, |first, out| {
         let x = &data[halves * first * width..][..halves * out.len()];

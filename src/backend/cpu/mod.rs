@@ -27,8 +27,8 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
-    Precision, RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -60,6 +60,7 @@ mod rope;
 mod routing;
 mod simd;
 mod slab;
+mod streams;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -204,6 +205,18 @@ impl Backend for Cpu {
         activation::multiply(self, a, b)
     }
 
+    fn scale_columns(&self, x: &Tensor, factors: &Vec<f32>) -> Result<Tensor> {
+        streams::scale_columns(self, x, factors)
+    }
+
+    fn mix_streams(&self, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
+        streams::mix_streams(self, inputs, coefficients, outputs)
+    }
+
+    fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
+        streams::match_magnitude(self, x, like)
+    }
+
     fn softcap(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
         activation::softcap(self, x, cap)
     }
@@ -228,14 +241,28 @@ impl Backend for Cpu {
         recurrent::short_conv(self, bcx, conv, rows, states)
     }
 
+    fn convolve(&self, x: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        recurrent::convolve(self, x, conv, rows, states)
+    }
+
     fn gated_delta(
         &self,
-        input: &Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
         rows: &Rows,
         states: &mut [State],
     ) -> Result<Tensor> {
         recurrent::gated_delta(self, input, params, rows, states)
+    }
+
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        recurrent::state_space(self, input, params, rows, states)
     }
 
     fn experts(
@@ -278,6 +305,10 @@ impl Backend for Cpu {
 
     fn argmax(&self, logits: &Tensor) -> Result<Rc<[u32]>> {
         Ok(elementwise::argmax(self, logits)?.into())
+    }
+
+    fn tokens_below(&self, tokens: &Rc<[u32]>, limit: usize) -> Result<Rc<[u32]>> {
+        Ok(tokens.iter().map(|&id| if (id as usize) < limit { id } else { 0 }).collect())
     }
 
     fn queue<'a>(

@@ -1,17 +1,15 @@
-//! Recurrent layers: short convolutions and gated delta nets. Positions are taken one after the other, so that a result
+//! Recurrent layers: convolutions, gated delta nets, state spaces. Positions are taken one after the other, so that a result
 //! never depends on how a prompt was cut.
 
 use std::rc::Rc;
 
 use super::Cpu;
-use super::activation::activate;
 use super::buffer::Buffer;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
-use super::kernels::DeltaHead;
+use super::kernels::{DeltaHead, DeltaKeep, StateSpaceHeads, StateSpaceKeep};
 use super::tensor::Tensor;
-use crate::arch::spec::Activation;
-use crate::backend::{ConvData, DeltaParams, Rows};
+use crate::backend::{ConvData, DeltaInput, DeltaParams, Rows, ScanInput, ScanParams};
 use crate::error::{Error, Result};
 
 /// What a recurrent layer keeps of a sequence.
@@ -19,7 +17,8 @@ use crate::error::{Error, Result};
 pub(crate) struct State {
     /// The convolution's inputs of the last positions, `(width - 1) × channels`; empty before the first.
     history: Rc<[f32]>,
-    /// The memory of each head, `heads × value_dim × key_dim`; empty before the first.
+    /// The memory of each head, `heads × value_dim × key_dim` of a delta net, `heads × head_dim × state` of a state
+    /// space; empty before the first.
     memory: Rc<[f32]>,
 }
 
@@ -89,6 +88,15 @@ impl Conv {
     }
 }
 
+/// See [`Backend::convolve`](crate::backend::Backend::convolve).
+pub(super) fn convolve(cpu: &Cpu, x: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+    let (out, histories) = conv.apply(cpu, x, rows, states)?;
+    for (state, history) in states.iter_mut().zip(histories) {
+        state.history = history;
+    }
+    Ok(Tensor::new(out, x.rows(), conv.channels))
+}
+
 /// See [`Backend::short_conv`](crate::backend::Backend::short_conv).
 pub(super) fn short_conv(cpu: &Cpu, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
     let channels = conv.channels;
@@ -111,64 +119,165 @@ pub(super) fn short_conv(cpu: &Cpu, bcx: &Tensor, conv: &Conv, rows: &Rows, stat
     Ok(Tensor::new(out, bcx.rows(), channels))
 }
 
+/// Fails unless there is a state for each sequence, and each tensor has all rows and its width.
+fn check(rows: &Rows, states: &[State], tensors: &[(&Tensor, usize)]) -> Result<()> {
+    if states.len() != rows.segments().len() {
+        return Err(Error::internal(format!("{} states for {} sequences", states.len(), rows.segments().len())));
+    }
+    for (tensor, width) in tensors {
+        tensor.expect_width(*width, "a recurrent layer")?;
+        if tensor.rows() != rows.len() {
+            return Err(Error::internal(format!("{} rows of {}", tensor.rows(), rows.len())));
+        }
+    }
+    Ok(())
+}
+
+/// The memory of a state to go on with.
+fn memory_of(cpu: &Cpu, state: &State, size: usize) -> Result<Buffer> {
+    let mut memory = cpu.arena.allocate(size)?;
+    match state.memory.len() {
+        0 => memory.fill(0.0),
+        _ => memory.copy_from_slice(&state.memory),
+    }
+    Ok(memory)
+}
+
 /// See [`Backend::gated_delta`](crate::backend::Backend::gated_delta).
 pub(super) fn gated_delta(
     cpu: &Cpu,
-    input: &Tensor,
+    input: DeltaInput<'_, Cpu>,
     params: &DeltaParams<'_, Cpu>,
     rows: &Rows,
     states: &mut [State],
 ) -> Result<Tensor> {
     let spec = params.spec;
     let (heads, value_dim, key_dim) = (spec.value_heads, spec.value_dim, spec.key_dim);
-    let (channels, values) = (spec.channels(), heads * value_dim);
-    let width = channels + values + 2 * heads;
-    input.expect_width(width, "a gated delta net")?;
-    if params.decay.len() != heads || params.step.len() != heads || params.norm.size() != value_dim {
-        return Err(Error::internal(format!("a delta net of {heads} heads of {value_dim}")));
+    let (channels, values, decays) = (spec.channels(), heads * value_dim, spec.decays());
+    check(rows, states, &[(input.qkv, channels), (input.rate, heads), (input.step, decays)])?;
+    if params.decay.len() != heads || params.step.len() != decays {
+        return Err(Error::internal(format!("a delta net of {heads} heads with {decays} decays")));
     }
-    let mixed = super::activation::columns(cpu, input, 0..channels)?;
-    let (convolved, histories) = params.conv.apply(cpu, &mixed, rows, states)?;
-    let convolved = Tensor::new(convolved, input.rows(), channels);
-    let qkv = activate(cpu, &convolved, Activation::Silu, false)?;
-
-    let mut out = cpu.arena.allocate(input.rows() * values)?;
-    let size = value_dim * key_dim;
-    let (gates, convolved, level) = (input.data(), qkv.data(), cpu.level);
-    let (decay, step) = (params.decay, params.step);
-    for ((segment, state), history) in rows.segments().iter().zip(states).zip(histories) {
-        let mut memory = cpu.arena.allocate(heads * size)?;
-        match state.memory.len() {
-            0 => memory.fill(0.0),
-            _ => memory.copy_from_slice(&state.memory),
-        }
+    let mut out = cpu.arena.allocate(rows.len() * values)?;
+    let (size, of_head) = (value_dim * key_dim, decays / heads);
+    let (qkv, rates, steps, level) = (input.qkv.data(), input.rate.data(), input.step.data(), cpu.level);
+    for (segment, state) in rows.segments().iter().zip(states) {
+        let mut memory = memory_of(cpu, state, heads * size)?;
         let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
         cpu.run(segment.len * heads * size > SERIAL_NUMBERS, heads, |_, head| {
             // SAFETY: no other call has this head.
             let memory = unsafe { memories.part(head * size, size) };
+            let mut keeps = vec![0.0; of_head];
             for row in segment.start..segment.start + segment.len {
                 // SAFETY: no other call has this head of this row.
                 let out = unsafe { shared.part(row * values + head * value_dim, value_dim) };
-                let gates = &gates[row * width + channels + values..][..2 * heads];
+                let own = head * of_head..(head + 1) * of_head;
+                let steps = steps[row * decays..][own.clone()].iter().zip(&params.step[own]);
+                for (keep, (step, bias)) in keeps.iter_mut().zip(steps) {
+                    *keep = self::keep(params.decay[head], step + bias);
+                }
                 let key_width = spec.key_heads * key_dim;
                 let at = head / (heads / spec.key_heads) * key_dim;
-                let qkv = &convolved[row * channels..][..channels];
+                let qkv = &qkv[row * channels..][..channels];
                 level.run(DeltaHead {
                     memory: &mut *memory,
                     query: &qkv[at..][..key_dim],
                     key: &qkv[key_width + at..][..key_dim],
                     value: &qkv[2 * key_width + head * value_dim..][..value_dim],
-                    rate: sigmoid(gates[head]),
-                    keep: keep(decay[head], gates[heads + head] + step[head]),
+                    rate: sigmoid(rates[row * heads + head]),
+                    keep: match &*keeps {
+                        [one] => DeltaKeep::All(*one),
+                        each => DeltaKeep::Columns(each),
+                    },
                     out,
                 });
             }
         })?;
-        *state = State { history, memory: (*memory).into() };
+        state.memory = (*memory).into();
     }
-    let normed = super::norm::norm(cpu, &Tensor::new(out, input.rows(), values), params.norm)?;
-    let gate = super::activation::columns(cpu, input, channels..channels + values)?;
-    super::activation::multiply(cpu, &normed, &activate(cpu, &gate, Activation::Silu, false)?)
+    Ok(Tensor::new(out, rows.len(), values))
+}
+
+/// See [`Backend::state_space`](crate::backend::Backend::state_space).
+pub(super) fn state_space(
+    cpu: &Cpu,
+    input: ScanInput<'_, Cpu>,
+    params: &ScanParams<'_, Cpu>,
+    rows: &Rows,
+    states: &mut [State],
+) -> Result<Tensor> {
+    let spec = params.spec;
+    let (heads, width, bc) = (spec.heads, spec.width(), spec.groups * spec.state);
+    check(rows, states, &[(input.x, width), (input.b, bc), (input.c, bc), (input.step, heads)])?;
+    let decays = if spec.decay_by_state { heads * spec.state } else { heads };
+    let biased = params.bias.is_none_or(|bias| bias.len() == heads);
+    if params.decay.len() != decays || params.skip.len() != heads || !biased {
+        return Err(Error::internal(format!("a state space of {heads} heads with {} decays", params.decay.len())));
+    }
+    let steps = steps(cpu, input.step, params)?;
+    let (steps, decay, skip, level) = (steps.data(), params.decay, params.skip, cpu.level);
+    let kept = match spec.decay_by_state {
+        true => None,
+        false => Some(super::elementwise::rows(cpu, rows.len(), heads, |first, out| {
+            for (steps, out) in steps[first * heads..].chunks_exact(heads).zip(out.chunks_exact_mut(heads)) {
+                for ((out, step), decay) in out.iter_mut().zip(steps).zip(decay) {
+                    *out = (f64::from(*step) * f64::from(*decay)).exp() as f32;
+                }
+            }
+        })?),
+    };
+
+    let kept = kept.as_ref().map(Tensor::data);
+    let (x, b, c) = (input.x.data(), input.b.data(), input.c.data());
+    let mut out = cpu.arena.allocate(rows.len() * width)?;
+    let size = spec.head_dim * spec.state;
+    let together = (SERIAL_NUMBERS / 4 / size.max(1)).clamp(1, heads);
+    for (segment, state) in rows.segments().iter().zip(states) {
+        let mut memory = memory_of(cpu, state, heads * size)?;
+        let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
+        cpu.run(segment.len * heads * size > SERIAL_NUMBERS, heads.div_ceil(together), |_, chunk| {
+            let first = chunk * together;
+            let count = together.min(heads - first);
+            // SAFETY: chunks don't share heads.
+            let memory = unsafe { memories.part(first * size, count * size) };
+            for row in segment.start..segment.start + segment.len {
+                let numbers = row * width + first * spec.head_dim;
+                let of_row = row * heads + first..row * heads + first + count;
+                level.run(StateSpaceHeads {
+                    memory: &mut *memory,
+                    x: &x[numbers..][..count * spec.head_dim],
+                    b: &b[row * bc..][..bc],
+                    c: &c[row * bc..][..bc],
+                    steps: &steps[of_row.clone()],
+                    keep: match kept {
+                        Some(kept) => StateSpaceKeep::Heads(&kept[of_row]),
+                        None => StateSpaceKeep::States(&decay[first * spec.state..]),
+                    },
+                    skip: &skip[first..first + count],
+                    first,
+                    heads_of_group: heads / spec.groups,
+                    state: spec.state,
+                    // SAFETY: chunks don't share heads.
+                    out: unsafe { shared.part(numbers, count * spec.head_dim) },
+                });
+            }
+        })?;
+        state.memory = (*memory).into();
+    }
+    Ok(Tensor::new(out, rows.len(), width))
+}
+
+/// `clamp(softplus(step + bias), limits)`.
+fn steps(cpu: &Cpu, step: &Tensor, params: &ScanParams<'_, Cpu>) -> Result<Tensor> {
+    let (heads, data, biases, [low, high]) = (step.width(), step.data(), params.bias, params.spec.limits);
+    super::elementwise::rows(cpu, step.rows(), heads, |first, out| {
+        for (steps, out) in data[first * heads..].chunks_exact(heads).zip(out.chunks_exact_mut(heads)) {
+            for (head, (out, step)) in out.iter_mut().zip(steps).enumerate() {
+                let bias = biases.map_or(0.0, |bias| bias[head]);
+                *out = (softplus(step + bias) as f32).clamp(low, high);
+            }
+        }
+    })
 }
 
 /// Computed in f64 and rounded once, so that it is the same on every system.
@@ -176,9 +285,12 @@ fn sigmoid(x: f32) -> f32 {
     (1.0 / (1.0 + f64::from(-x).exp())) as f32
 }
 
+fn softplus(x: f32) -> f64 {
+    let x = f64::from(x);
+    if x > 30.0 { x } else { x.exp().ln_1p() }
+}
+
 /// What is kept of a memory: `exp(-exp(decay) * softplus(step))`.
 fn keep(decay: f32, step: f32) -> f32 {
-    let step = f64::from(step);
-    let softplus = if step > 30.0 { step } else { step.exp().ln_1p() };
-    (-f64::from(decay).exp() * softplus).exp() as f32
+    (-f64::from(decay).exp() * softplus(step)).exp() as f32
 }

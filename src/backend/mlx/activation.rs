@@ -30,6 +30,11 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             x.multiply(inner.add(&number(1.0)?)?)?.multiply(&number(0.5)?)?
         }
         Activation::GeluTanh => gelu_tanh(x)?,
+        Activation::SparseGeluTanh { deviations } => {
+            let (mean, spread) = (x.mean_axis(-1, true)?, ops::std_axis(x, -1, true, None)?);
+            let bound = mean.add(spread.multiply(&number(deviations)?)?)?;
+            gelu_tanh(&ops::maximum(x.subtract(bound)?, &number(0.0)?)?)?
+        }
         Activation::Relu2 => ops::maximum(x, &number(0.0)?)?.square()?,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = number(softplus(alpha_p))?;

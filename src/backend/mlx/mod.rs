@@ -10,8 +10,8 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaParams, ExpertsData, HeadPart, Ids, Kept, MemoryUse,
-    Precision, RoutingParams, Rows,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -20,6 +20,7 @@ use crate::weights::{LinearData, NormData};
 mod activation;
 mod attention;
 mod cache;
+mod delta;
 mod device;
 #[allow(unsafe_code)]
 mod error;
@@ -32,6 +33,8 @@ mod norm;
 #[allow(unsafe_code)]
 mod raw;
 mod recurrent;
+mod state_space;
+mod streams;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -187,6 +190,18 @@ impl Backend for Mlx {
         self.run(|| Ok(a.0.multiply(&*b.0)?.into()))
     }
 
+    fn scale_columns(&self, x: &Tensor, factors: &Array) -> Result<Tensor> {
+        self.run(|| Ok(x.0.multiply(cast(factors.reshape(factors.shape())?, x.0.dtype())?)?.into()))
+    }
+
+    fn mix_streams(&self, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
+        self.run(|| streams::mix_streams(inputs, &coefficients.0, outputs))
+    }
+
+    fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
+        self.run(|| Ok(streams::match_magnitude(&x.0, &like.0)?.into()))
+    }
+
     fn softcap(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
         self.run(|| Ok(activation::softcap(&x.0, cap)?.into()))
     }
@@ -211,14 +226,28 @@ impl Backend for Mlx {
         self.run(|| Ok(recurrent::short_conv(&bcx.0, conv, rows, states)?.into()))
     }
 
+    fn convolve(&self, x: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
+        self.run(|| Ok(recurrent::convolve(&x.0, conv, rows, states)?.into()))
+    }
+
     fn gated_delta(
         &self,
-        input: &Tensor,
+        input: DeltaInput<'_, Self>,
         params: &DeltaParams<'_, Self>,
         rows: &Rows,
         states: &mut [State],
     ) -> Result<Tensor> {
-        self.run(|| Ok(recurrent::gated_delta(&input.0, params, rows, states)?.into()))
+        self.run(|| Ok(delta::gated_delta(input, params, rows, states)?.into()))
+    }
+
+    fn state_space(
+        &self,
+        input: ScanInput<'_, Self>,
+        params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        self.run(|| Ok(state_space::state_space(input, params, rows, states)?.into()))
     }
 
     fn experts(
@@ -273,6 +302,15 @@ impl Backend for Mlx {
 
     fn argmax(&self, logits: &Tensor) -> Result<Tokens> {
         self.run(|| Ok(Tokens(Rc::new(ops::indexing::argmax_axis(&*logits.0, -1, false)?))))
+    }
+
+    fn tokens_below(&self, tokens: &Tokens, limit: usize) -> Result<Tokens> {
+        self.run(|| {
+            let ids = &*tokens.0;
+            let limit = Array::from_int(raw::dim(limit)?).as_dtype(ids.dtype())?;
+            let zero = Array::from_int(0).as_dtype(ids.dtype())?;
+            Ok(Tokens(Rc::new(ops::select(ids.lt(limit)?, ids, zero)?)))
+        })
     }
 
     fn queue<'a>(

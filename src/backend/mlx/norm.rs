@@ -27,6 +27,7 @@ impl Norm {
         let parts = data.weights.iter().map(raw::from_view).collect::<Result<Vec<_>>>()?;
         let mut weight = match &*parts {
             [] => None,
+            [only] if heads > 1 => Some(float(only.reshape(&[heads, size])?)?),
             [only] => Some(float(only.reshape(only.shape())?)?),
             parts => Some(float(ops::concatenate(parts, 0)?.reshape(&[heads, size])?)?),
         };

@@ -126,7 +126,8 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
         Activation::Silu => s.mul(x, sigmoid(s, x)),
         Activation::Gelu => s.mul(x, normal(s, x)),
-        Activation::GeluTanh => gelu_tanh(s, x),
+        // What a sparse one leaves out is zero already.
+        Activation::GeluTanh | Activation::SparseGeluTanh { .. } => gelu_tanh(s, x),
         Activation::Relu2 => {
             let positive = s.max(x, s.splat(0.0));
             s.mul(positive, positive)

@@ -16,9 +16,18 @@ pub(in super::super) struct DeltaHead<'a> {
     /// How much of the difference is written.
     pub rate: f32,
     /// How much of the memory stays.
-    pub keep: f32,
+    pub keep: DeltaKeep<'a>,
     /// As wide as the value.
     pub out: &'a mut [f32],
+}
+
+/// How much of a memory stays.
+#[derive(Clone, Copy)]
+pub(in super::super) enum DeltaKeep<'a> {
+    /// As much of all of it.
+    All(f32),
+    /// So much of each column.
+    Columns(&'a [f32]),
 }
 
 impl Kernel for DeltaHead<'_> {
@@ -31,9 +40,20 @@ impl Kernel for DeltaHead<'_> {
         let key_factor = of_length(dot(s, self.key, self.key));
         let query_factor = of_length(dot(s, self.query, self.query)) / (width as f32).sqrt();
         for ((memory, value), out) in self.memory.chunks_exact_mut(width).zip(self.value).zip(self.out) {
-            let known = dot(s, memory, self.key) * self.keep * key_factor;
+            let known = match self.keep {
+                DeltaKeep::All(keep) => dot(s, memory, self.key) * keep * key_factor,
+                DeltaKeep::Columns(keeps) => {
+                    for (memory, keep) in memory.iter_mut().zip(keeps) {
+                        *memory *= keep;
+                    }
+                    dot(s, memory, self.key) * key_factor
+                }
+            };
             let write = s.splat((value - known) * self.rate * key_factor);
-            let keep = s.splat(self.keep);
+            let keep = s.splat(match self.keep {
+                DeltaKeep::All(keep) => keep,
+                DeltaKeep::Columns(_) => 1.0,
+            });
             let mut sum = s.splat(0.0);
             let chunks = memory.chunks_mut(LANES).zip(self.key.chunks(LANES)).zip(self.query.chunks(LANES));
             for ((memory, key), query) in chunks {

@@ -1,6 +1,8 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
-use crate::arch::spec::{Activation, Attention, Ffn, GatedDelta, LatentAttention, Layer, Mixer, Moe, Norm, Spec};
+use crate::arch::spec::{
+    Activation, Attention, Conv, Ffn, GatedDelta, LatentAttention, Layer, Mixer, Moe, Norm, Selection, Spec, StateSpace,
+};
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
 type Change = fn(&mut Spec) -> Option<()>;
@@ -20,7 +22,11 @@ pub(super) fn of(spec: &Spec) -> Vec<(String, Spec)> {
 const CHANGES: &[(&str, Change)] = &[
     ("epsilon of layers", |spec| epsilon(first(spec)?.mixer_norm.as_mut()?)),
     ("epsilon of feed-forward norms", |spec| epsilon(first(spec)?.ffn_norm.as_mut()?)),
-    ("epsilon of the final norm", |spec| epsilon(&mut spec.final_norm)),
+    // Made so large that a residual stream that has grown shows it.
+    ("epsilon of the final norm", |spec| {
+        spec.final_norm.epsilon = 100.0;
+        Some(())
+    }),
     ("epsilon of query norms", |spec| epsilon(attention(spec)?.query_norm.as_mut()?)),
     ("offset of norms", |spec| first(spec)?.mixer_norm.as_mut().map(|norm| norm.offset = 1.0 - norm.offset)),
     ("mixer norm skipped", |spec| drop_it(&mut first(spec)?.mixer_norm)),
@@ -104,7 +110,7 @@ const CHANGES: &[(&str, Change)] = &[
         Some(())
     }),
     ("rotary base of latent attention", |spec| {
-        let frequencies = latent(spec)?.rope.inverse_frequencies.iter_mut().skip(1);
+        let frequencies = latent(spec)?.rope.as_mut()?.inverse_frequencies.iter_mut().skip(1);
         frequencies.for_each(|frequency| *frequency *= 1.2);
         Some(())
     }),
@@ -121,16 +127,71 @@ const CHANGES: &[(&str, Change)] = &[
     ("norm of the delta net", |spec| epsilon(&mut delta(spec)?.norm)),
     ("decay and step exchanged", |spec| {
         let delta = delta(spec)?;
-        std::mem::swap(&mut delta.decay, &mut delta.step);
+        // With short gates, there are more steps than decays.
+        delta.short_gates.is_none().then(|| std::mem::swap(&mut delta.decay, &mut delta.step))
+    }),
+    ("short gates exchanged", |spec| {
+        let gates = delta(spec)?.short_gates.as_mut()?;
+        std::mem::swap(&mut gates.gate, &mut gates.decay);
         Some(())
     }),
-    ("bias of the convolution dropped", |spec| {
-        let short = spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
-            Mixer::ShortConv(short) => Some(short),
-            _ => None,
-        })?;
-        drop_it(&mut short.conv.bias)
+    ("convolutions exchanged", |spec| {
+        let weights = &mut conv(spec)?.weights;
+        (weights.len() > 1).then(|| weights.rotate_left(1))
     }),
+    ("bias of the convolution dropped", |spec| drop_it(&mut conv(spec)?.bias)),
+    ("norm of the state space", |spec| epsilon(state_space(spec)?.norm.as_mut()?)),
+    ("norm of the state space skipped", |spec| drop_it(&mut state_space(spec)?.norm)),
+    ("norm of the state space on the other side of the gate", |spec| {
+        let space = state_space(spec)?;
+        space.norm.as_ref()?;
+        space.norm_before_gate = !space.norm_before_gate;
+        Some(())
+    }),
+    ("groups of the state space's norm", |spec| {
+        let norm = state_space(spec)?.norm.as_mut()?;
+        let all = norm.size * norm.heads;
+        (norm.heads > 1).then(|| (norm.size, norm.heads) = (all, 1))
+    }),
+    ("skip and decay exchanged", |spec| {
+        let space = state_space(spec)?;
+        (!space.decay_by_state).then(|| std::mem::swap(&mut space.skip, &mut space.decay))
+    }),
+    ("steps' bias and decay exchanged", |spec| {
+        let StateSpace { selection: Selection::Input { bias }, decay, .. } = state_space(spec)? else { return None };
+        std::mem::swap(bias, decay);
+        Some(())
+    }),
+    ("limits of steps", |spec| {
+        state_space(spec)?.limits = [0.4, 0.6];
+        Some(())
+    }),
+    ("norms of the selection dropped", |spec| match &mut state_space(spec)?.selection {
+        Selection::Inner(inner) => drop_it(&mut inner.norms),
+        Selection::Input { .. } => None,
+    }),
+    ("active stream", |spec| {
+        let streams = spec.streams.as_mut()?;
+        streams.active = (streams.active + 1) % streams.count();
+        Some(())
+    }),
+    ("limit of the streams' coefficients", |spec| first(spec)?.altup.as_mut()?.clip.as_mut().map(|clip| *clip *= 0.5)),
+    ("scale of the active stream", |spec| drop_it(&mut first(spec)?.altup.as_mut()?.output_scale)),
+    ("side branch's norm", |spec| epsilon(&mut first(spec)?.altup.as_mut()?.laurel.norm)),
+    ("norm of the streams' router", |spec| epsilon(&mut first(spec)?.altup.as_mut()?.norm)),
+    ("sparsity", |spec| {
+        spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
+            Ffn::Dense(mlp) => match &mut mlp.activation {
+                Activation::SparseGeluTanh { deviations } => {
+                    *deviations += 0.2;
+                    Some(())
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+    }),
+    ("mixer beside dropped", |spec| drop_it(&mut first(spec)?.beside)),
     ("gate of attention dropped", |spec| {
         let attention = find(spec, |attention| attention.gated)?;
         attention.gated = false;
@@ -150,6 +211,10 @@ const CHANGES: &[(&str, Change)] = &[
         let layer = first(spec)?;
         layer.ffn_norm.as_ref()?;
         layer.mixer_norm.as_ref()?;
+        // With several streams nothing is parallel.
+        if layer.altup.is_some() {
+            return None;
+        }
         layer.parallel = !layer.parallel;
         Some(())
     }),
@@ -234,6 +299,24 @@ fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {
     })
 }
 
+fn state_space(spec: &mut Spec) -> Option<&mut StateSpace> {
+    spec.layers.iter_mut().flat_map(|layer| [&mut layer.mixer].into_iter().chain(&mut layer.beside)).find_map(|mixer| {
+        let Mixer::StateSpace(space) = mixer else { return None };
+        Some(&mut **space)
+    })
+}
+
+fn conv(spec: &mut Spec) -> Option<&mut Conv> {
+    spec.layers.iter_mut().flat_map(|layer| [&mut layer.mixer].into_iter().chain(&mut layer.beside)).find_map(|mixer| {
+        Some(match mixer {
+            Mixer::ShortConv(short) => &mut short.conv,
+            Mixer::GatedDelta(delta) => &mut delta.conv,
+            Mixer::StateSpace(space) => &mut space.conv,
+            _ => return None,
+        })
+    })
+}
+
 fn moe(spec: &mut Spec) -> Option<&mut Moe> {
     spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
         Ffn::Moe(moe) => Some(&mut **moe),
@@ -242,7 +325,7 @@ fn moe(spec: &mut Spec) -> Option<&mut Moe> {
 }
 
 fn epsilon(norm: &mut Norm) -> Option<()> {
-    norm.epsilon *= 1000.0;
+    norm.epsilon = (norm.epsilon * 1000.0).max(1.0);
     Some(())
 }
 

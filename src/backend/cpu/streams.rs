@@ -1,0 +1,83 @@
+//! Operations of models with several residual streams. Sums over a row are taken in f64, number after number.
+
+use super::Cpu;
+use super::elementwise::rows;
+use super::tensor::Tensor;
+use crate::error::{Error, Result};
+
+/// Each column times its number.
+pub(super) fn scale_columns(cpu: &Cpu, x: &Tensor, factors: &[f32]) -> Result<Tensor> {
+    x.expect_width(factors.len(), "factors of columns")?;
+    let (width, data) = (x.width(), x.data());
+    rows(cpu, x.rows(), width, |first, out| {
+        for (row, out) in data[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            for ((out, x), factor) in out.iter_mut().zip(row).zip(factors) {
+                *out = x * factor;
+            }
+        }
+    })
+}
+
+/// See [`Backend::mix_streams`](crate::backend::Backend::mix_streams).
+pub(super) fn mix_streams(cpu: &Cpu, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
+    let of_row = inputs.len() * outputs;
+    coefficients.expect_width(of_row, "a mixture of streams")?;
+    let width = inputs.first().map_or(0, Tensor::width);
+    if inputs.iter().any(|x| x.width() != width || x.rows() != coefficients.rows()) {
+        return Err(Error::internal("streams of different sizes"));
+    }
+    let (factors, streams): (_, Vec<&[f32]>) = (coefficients.data(), inputs.iter().map(Tensor::data).collect());
+    let streams = &*streams;
+    let mixed = |output: usize| {
+        rows(cpu, coefficients.rows(), width, |first, out| {
+            for (index, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+                let row = first + index;
+                let factors = &factors[row * of_row + output * streams.len()..][..streams.len()];
+                out.fill(0.0);
+                for (x, factor) in streams.iter().zip(factors) {
+                    for (out, x) in out.iter_mut().zip(&x[row * width..]) {
+                        *out += x * factor;
+                    }
+                }
+            }
+        })
+    };
+    (0..outputs).map(mixed).collect()
+}
+
+/// See [`Backend::match_magnitude`](crate::backend::Backend::match_magnitude).
+pub(super) fn match_magnitude(cpu: &Cpu, x: &Tensor, like: &Tensor) -> Result<Tensor> {
+    like.expect_width(x.width(), "a row to be as large as another")?;
+    if x.rows() != like.rows() {
+        return Err(Error::internal(format!("{} rows as large as {}", x.rows(), like.rows())));
+    }
+    let (width, data, like) = (x.width(), x.data(), like.data());
+    let squares = |row: &[f32]| row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+    rows(cpu, x.rows(), width, |first, out| {
+        for (index, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+            let at = (first + index) * width;
+            let (x, like) = (&data[at..at + width], &like[at..at + width]);
+            let factor = (squares(like) / squares(x)).sqrt() as f32;
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = x * factor;
+            }
+        }
+    })
+}
+
+/// What of each row's first part exceeds its mean and so many standard deviations, zero elsewhere; the rest as it is.
+pub(super) fn exceeding(cpu: &Cpu, x: &Tensor, part: usize, deviations: f32) -> Result<Tensor> {
+    let (width, data) = (x.width(), x.data());
+    rows(cpu, x.rows(), width, |first, out| {
+        for (row, out) in data[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let own = &row[..part];
+            let mean = own.iter().map(|x| f64::from(*x)).sum::<f64>() / part as f64;
+            let variance = own.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / part as f64;
+            let bound = (mean + f64::from(deviations) * variance.sqrt()) as f32;
+            out.copy_from_slice(row);
+            for x in &mut out[..part] {
+                *x = (*x - bound).max(0.0);
+            }
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! A gated delta net around its memory: convolution, gates, norm.
+
+use super::layer::GatedDelta;
+use crate::arch::spec::{self, Activation};
+use crate::backend::{Backend, DeltaInput, DeltaParams, Rows};
+use crate::error::Result;
+
+/// What the layer's input makes of itself, for the output projection.
+pub(super) fn gated_delta<B: Backend>(
+    backend: &B,
+    weights: &GatedDelta<B>,
+    spec: &spec::GatedDelta,
+    input: &B::Tensor,
+    rows: &Rows,
+    states: &mut [B::State],
+) -> Result<B::Tensor> {
+    let heads = spec.value_heads;
+    let (gate_width, step_width) = match &spec.short_gates {
+        Some(gates) => (gates.rank, gates.rank),
+        None => (heads * spec.value_dim, heads),
+    };
+    let mut at = 0;
+    let mut next = |width: usize| {
+        at += width;
+        backend.columns(input, at - width..at)
+    };
+    let (mixed, mut gate, rate, mut step) =
+        (next(spec.channels())?, next(gate_width)?, next(heads)?, next(step_width)?);
+    if let Some(gates) = &weights.short_gates {
+        gate = backend.linear(&gate, &gates.gate)?;
+        step = backend.linear(&step, &gates.decay)?;
+    }
+    let qkv = backend.activate(&backend.convolve(&mixed, &weights.conv, rows, states)?, Activation::Silu)?;
+    let params = DeltaParams { spec, decay: &weights.decay, step: &weights.step };
+    let y = backend.gated_delta(DeltaInput { qkv: &qkv, rate: &rate, step: &step }, &params, rows, states)?;
+    let normed = backend.norm(&y, &weights.norm)?;
+    match weights.short_gates {
+        Some(_) => backend.sigmoid_gate(&normed, &gate),
+        None => backend.multiply(&normed, &backend.activate(&gate, Activation::Silu)?),
+    }
+}

@@ -7,6 +7,7 @@ mod mlx;
 mod neon;
 mod parity;
 mod sh;
+mod swift;
 mod test;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   bench [--quick]   PocketMLX and its peers on the same weights, side by side; writes benches/report
-  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX, NEON and the C programs
+  test [--quick]    all checks of the project, with one summary; --quick leaves out MLX, NEON, Swift and the C programs
   c-test [OPTION...] [PROGRAM...]
                     run the programs of tests/c against the library, under sanitizers and valgrind, too;
                     --exports-only looks at the exported symbols alone
@@ -27,6 +28,11 @@ usage: cargo xtask VERB
                     compare random checkpoints of every family with mlx-lm: on all devices that are built, in f32
                     and 4 bits, from the day's date, unless told otherwise; --all takes every format and writes
                     docs/models.md. Python comes from POCKETMLX_PYTHON, or a venv with mlx-lm is made in target/
+  swift [exec PROGRAM [ARGUMENT...]]
+                    prepare a Swift 6 toolchain: the one on the path, or on Linux that of Debian 13 in a folder in target/
+                    (or in POCKETMLX_SWIFT_HOME); with exec, run a program of it in the current folder
+  swift-test [--release] [--no-sanitizer] [FILTER]
+                    the Swift package's tests, also under ThreadSanitizer, the README's program and the terminal chat
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
         "mlx" => mlx::run(rest),
         "neon-test" => neon::run(rest),
         "parity" => parity::run(rest),
+        "swift" => swift::run(rest),
+        "swift-test" => swift::tests::run(rest),
         "test" => test::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

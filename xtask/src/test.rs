@@ -47,12 +47,17 @@ pub fn run(args: &[String]) -> Result<()> {
     if quick {
         steps.push(skip("C programs", "--quick"));
         steps.push(skip("NEON", "--quick"));
+        steps.push(skip("Swift", "--quick"));
         steps.push(skip("MLX", "--quick"));
     } else {
         steps.push(cargo("C programs", &["xtask", "c-test"]));
         steps.push(match crate::neon::check() {
             Ok(()) => cargo("NEON", &["xtask", "neon-test"]),
             Err(missing) => skip("NEON", &missing.to_string()),
+        });
+        steps.push(match crate::swift::toolchain::Toolchain::find() {
+            Ok(_) => cargo("Swift", &["xtask", "swift-test"]),
+            Err(missing) => skip("Swift", &missing.to_string()),
         });
         steps.extend(mlx_steps());
     }

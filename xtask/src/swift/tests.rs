@@ -1,0 +1,198 @@
+//! `cargo xtask swift-test`: the Swift package against the library that is built here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::toolchain::Toolchain;
+use crate::sh::{self, Result};
+
+const USAGE: &str = "usage: cargo xtask swift-test [--release] [--no-sanitizer] [FILTER]";
+
+/// The tests that ThreadSanitizer watches: those where threads meet.
+const SANITIZED: &str = "CancellationTests|ErrorTests|sessionsRunAtTheSameTime|aHundredSessions";
+
+struct Options {
+    release: bool,
+    sanitizer: bool,
+    filter: Option<String>,
+}
+
+/// All that the steps work with.
+struct Bench {
+    toolchain: Toolchain,
+    root: PathBuf,
+    /// Everything that is made, and nothing else, lies here.
+    output: PathBuf,
+    /// The folder of the library under test.
+    library: PathBuf,
+}
+
+/// Runs everything; with a filter, only the tests that match it.
+pub fn run(args: &[String]) -> Result<()> {
+    let mut options = Options { release: false, sanitizer: true, filter: None };
+    for arg in args {
+        match arg.as_str() {
+            "--release" => options.release = true,
+            "--no-sanitizer" => options.sanitizer = false,
+            flag if flag.starts_with('-') => return Err(format!("unknown option {flag}\n{USAGE}").into()),
+            filter => options.filter = Some(filter.to_owned()),
+        }
+    }
+    let bench = Bench::new(options.release)?;
+    let mut passed = 0;
+    let mut step = |name: &str, body: &mut dyn FnMut() -> Result<u64>| -> Result<()> {
+        let began = Instant::now();
+        let count = body().map_err(|error| format!("{name}: {error}"))?;
+        println!("test {name} ... ok, {count} in {:.1} s", began.elapsed().as_secs_f64());
+        passed += count;
+        Ok(())
+    };
+    if let Some(filter) = &options.filter {
+        step("swift test", &mut || bench.test(&["--filter", filter], "build"))?;
+    } else {
+        step("swift format", &mut || bench.format())?;
+        step("swift test", &mut || bench.test(&[], "build"))?;
+        if options.sanitizer {
+            step("swift test --sanitize thread", &mut || bench.sanitized())?;
+        }
+        step("README", &mut || bench.readme())?;
+        step("examples/swift-chat", &mut || bench.chat())?;
+    }
+    // The words of Rust's test runner, which `cargo xtask test` counts.
+    println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored");
+    Ok(())
+}
+
+impl Bench {
+    fn new(release: bool) -> Result<Self> {
+        let toolchain = Toolchain::find()?;
+        let root = sh::root();
+        let output = root.join("target/swift-test");
+        let library = output.join("lib");
+        fs::create_dir_all(&library)?;
+        let began = Instant::now();
+        let profile = if release { "release" } else { "dev" };
+        let mut cargo = Command::new(sh::cargo());
+        cargo.current_dir(&root).args(["rustc", "--quiet", "--lib", "--crate-type=cdylib", "--profile", profile]);
+        sh::run(cargo.args(["--no-default-features", "--features=demo"]))?;
+        // A copy, because the next cargo command may build another.
+        let name = if cfg!(target_os = "macos") { "libpocketmlx.dylib" } else { "libpocketmlx.so" };
+        let folder = if release { "release" } else { "debug" };
+        fs::copy(root.join("target").join(folder).join(name), library.join(name))?;
+        println!("test library ... built in {:.1} s", began.elapsed().as_secs_f64());
+        Ok(Self { toolchain, root, output, library })
+    }
+
+    /// A program of the toolchain that finds the library.
+    fn command(&self, program: &str, folder: &Path) -> Command {
+        self.toolchain.command_with(&[("POCKETMLX_LIBRARY", &self.library)], program, folder)
+    }
+
+    /// Our style, held by the toolchain's own formatter.
+    fn format(&self) -> Result<u64> {
+        let mut swift = self.command("swift", &self.root);
+        swift.args(["format", "lint", "--strict", "--recursive", "--configuration", ".swift-format"]);
+        swift.args(["Package.swift", "swift", "examples"]);
+        sh::run(&mut swift)?;
+        Ok(1)
+    }
+
+    /// Builds and runs the package's tests; gives their number.
+    fn test(&self, args: &[&str], scratch: &str) -> Result<u64> {
+        let mut swift = self.command("swift", &self.root);
+        swift.args(["test", "--quiet", "--scratch-path"]).arg(self.output.join(scratch)).args(args);
+        let mut passed = 0;
+        let succeeded = sh::stream(&mut swift, |line| passed = passed.max(count(line)))?;
+        match (succeeded, passed) {
+            (true, 0) => Err("no test ran".into()),
+            (true, passed) => Ok(passed),
+            (false, _) => Err("swift test failed".into()),
+        }
+    }
+
+    /// The tests where threads meet, under ThreadSanitizer.
+    fn sanitized(&self) -> Result<u64> {
+        let passed = self.test(&["--sanitize", "thread", "--filter", SANITIZED], "sanitized")?;
+        // A sanitizer that was left out by mistake would find nothing.
+        let binary = self.output.join("sanitized/debug/PocketMLXPackageTests.xctest");
+        if !sh::read(Command::new("nm").arg(&binary))?.contains("__tsan_init") {
+            return Err(format!("{} was built without the sanitizer", binary.display()).into());
+        }
+        Ok(passed)
+    }
+
+    /// The README's package, made from nothing but what stands there.
+    fn readme(&self) -> Result<u64> {
+        let readme = fs::read_to_string(self.root.join("README.md"))?;
+        let mut blocks = readme.split("```swift\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let (Some(manifest), Some(program)) = (blocks.next(), blocks.next()) else {
+            return Err("README.md has no two blocks of Swift".into());
+        };
+        let folder = self.output.join("readme");
+        // What was built stays; what was written goes.
+        for (name, text) in [
+            ("Package.swift", manifest.replace("../pocketmlx", &self.root.to_string_lossy())),
+            ("Sources/main.swift", program.to_owned()),
+        ] {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+            fs::write(path, text)?;
+        }
+        let lines = program.lines().filter(|line| !line.trim().is_empty()).count();
+        if lines > 10 {
+            return Err(format!("the README's program has {lines} lines").into());
+        }
+        let output = sh::read(self.command("swift", &folder).args(["run", "--quiet"]))?;
+        match output.contains("PocketMLX") {
+            true => Ok(1),
+            false => Err(format!("the README's program said {output:?}").into()),
+        }
+    }
+
+    /// A conversation with the terminal chat.
+    fn chat(&self) -> Result<u64> {
+        let folder = self.root.join("examples/swift-chat");
+        let scratch = self.output.join("chat");
+        let mut build = self.command("swift", &folder);
+        sh::run(build.args(["build", "--quiet", "--scratch-path"]).arg(&scratch))?;
+        let mut chat = self.command(&scratch.join("debug/swift-chat").to_string_lossy(), &folder);
+        let child = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child?;
+        if let Some(mut input) = child.stdin.take() {
+            use std::io::Write;
+            input.write_all("My name is Ada.\nWhat is my name?\n/history\n".as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let history = text.matches("assistant: ").count() == 2 && text.matches("user: ").count() == 2;
+        if output.status.success() && text.contains("Ada") && history {
+            return Ok(1);
+        }
+        Err(format!("{}\n{text}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+    }
+}
+
+/// The 12 in `✔ Test run with 12 tests passed after 3.4 seconds.`
+fn count(line: &str) -> u64 {
+    let Some((_, rest)) = line.split_once("Test run with ") else { return 0 };
+    let mut words = rest.split(' ');
+    match (words.next().and_then(|n| n.parse().ok()), rest.contains(" passed ")) {
+        (Some(count), true) => count,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::count;
+
+    #[test]
+    fn results_of_swift_testing_are_counted() {
+        assert_eq!(count("✔ Test run with 12 tests passed after 3.4 seconds."), 12);
+        assert_eq!(count("✔ Test run with 1 test in 1 suite passed after 0.1 seconds."), 1);
+        assert_eq!(count("✘ Test run with 12 tests failed after 3.4 seconds with 1 issue."), 0);
+        assert_eq!(count("✔ Test streams() passed after 3.4 seconds."), 0);
+    }
+}

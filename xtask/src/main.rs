@@ -1,5 +1,6 @@
 //! The chores of this repository: `cargo xtask VERB`.
 
+// mod apple;
 mod bench;
 mod c_tests;
 mod header;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
+  apple-check       on Linux: compile for macOS, iOS and the simulator, link and lay out the framework for macOS, look
+                    at what came out, and say what needs a Mac
   bench [--quick]   PocketMLX and its peers on the same weights, side by side; writes benches/report
   test [--quick]    all checks of the project, with one summary; --quick leaves out MLX, NEON, Swift and the C programs
   c-test [OPTION...] [PROGRAM...]
@@ -31,7 +34,7 @@ usage: cargo xtask VERB
   swift [exec PROGRAM [ARGUMENT...]]
                     prepare a Swift 6 toolchain: the one on the path, or on Linux that of Debian 13 in a folder in target/
                     (or in POCKETMLX_SWIFT_HOME); with exec, run a program of it in the current folder
-  swift-test [--release] [--no-sanitizer] [FILTER]
+  swift-test [--release] [--library DIR] [--no-sanitizer] [FILTER]
                     the Swift package's tests, also under ThreadSanitizer, the README's program and the terminal chat
 ";
 
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         None => ("", args.as_slice()),
     };
     let result = match verb {
+        // "apple-check" => apple::run(rest),
         "bench" => bench::run(rest),
         "c-test" => c_tests::run(rest),
         "header" => header::run(rest),

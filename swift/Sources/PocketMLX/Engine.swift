@@ -16,19 +16,18 @@ public final class Engine: Sendable {
     /// - Throws: ``PocketMLXError/Code/unsupported`` when the device is not there;
     ///   ``PocketMLXError/Code/invalidArgument`` for numbers out of range.
     public init(options: EngineOptions = EngineOptions()) throws {
-        let text = try json(options)
-        handle = try Handle {
-            guard pmlx_abi_version() == UInt32(PMLX_ABI_VERSION) else {
-                throw PocketMLXError(
-                    code: .unsupported,
-                    message: "the library has interface \(pmlx_abi_version()), not \(PMLX_ABI_VERSION)",
-                    hint: "use the Swift package and the library of the same release"
-                )
-            }
-            return try Owned.made(free: { pmlx_engine_free($0) }) { out in
-                withBytes(of: text) { pmlx_engine_new($0, $1, out) }
-            }
+        guard pmlx_abi_version() == UInt32(PMLX_ABI_VERSION) else {
+            throw PocketMLXError(
+                code: .unsupported,
+                message: "the library has interface \(pmlx_abi_version()), not \(PMLX_ABI_VERSION)",
+                hint: "use the Swift package and the library of the same release"
+            )
         }
+        let text = try json(options)
+        let owned = try Owned.made(free: { pmlx_engine_free($0) }) { out in
+            withBytes(of: text) { pmlx_engine_new($0, $1, out) }
+        }
+        handle = Handle(owned)
         if options.followsAppLifecycle {
             lifecycle.withLock { $0 = AppLifecycle { [weak self] in await self?.adapt(to: $0) } }
         }

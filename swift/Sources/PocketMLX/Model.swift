@@ -63,7 +63,7 @@ public final class Model: Sendable {
             watcher.cancel()
         }
         try Task.checkCancellation()
-        return Model(engine: engine, handle: Handle { owned })
+        return Model(engine: engine, handle: Handle(owned))
     }
 
     private init(engine: Engine, handle: Handle) {

@@ -83,7 +83,7 @@ public actor Session {
         let fork = try await BlockingThreads.shared.run {
             try Owned.made(free: { pmlx_session_free($0) }) { pmlx_session_fork(session.pointer, $0) }
         }
-        return Session(model: model, handle: Handle { fork })
+        return Session(model: model, handle: Handle(fork))
     }
 
     /// Keeps the first `count` messages and forgets the rest, instructions counted.

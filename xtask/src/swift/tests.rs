@@ -8,13 +8,15 @@ use std::time::Instant;
 use super::toolchain::Toolchain;
 use crate::sh::{self, Result};
 
-const USAGE: &str = "usage: cargo xtask swift-test [--release] [--no-sanitizer] [FILTER]";
+const USAGE: &str = "usage: cargo xtask swift-test [--release] [--library DIR] [--no-sanitizer] [FILTER]";
 
 /// The tests that ThreadSanitizer watches: those where threads meet.
 const SANITIZED: &str = "CancellationTests|ErrorTests|sessionsRunAtTheSameTime|aHundredSessions";
 
 struct Options {
     release: bool,
+    /// A folder with a library that is built already.
+    library: Option<PathBuf>,
     sanitizer: bool,
     filter: Option<String>,
 }
@@ -31,16 +33,18 @@ struct Bench {
 
 /// Runs everything; with a filter, only the tests that match it.
 pub fn run(args: &[String]) -> Result<()> {
-    let mut options = Options { release: false, sanitizer: true, filter: None };
-    for arg in args {
+    let mut options = Options { release: false, library: None, sanitizer: true, filter: None };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
         match arg.as_str() {
             "--release" => options.release = true,
+            "--library" => options.library = Some(args.next().ok_or(USAGE)?.into()),
             "--no-sanitizer" => options.sanitizer = false,
             flag if flag.starts_with('-') => return Err(format!("unknown option {flag}\n{USAGE}").into()),
             filter => options.filter = Some(filter.to_owned()),
         }
     }
-    let bench = Bench::new(options.release)?;
+    let bench = Bench::new(options.release, options.library.as_deref())?;
     let mut passed = 0;
     let mut step = |name: &str, body: &mut dyn FnMut() -> Result<u64>| -> Result<()> {
         let began = Instant::now();
@@ -66,23 +70,20 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 impl Bench {
-    fn new(release: bool) -> Result<Self> {
+    fn new(release: bool, library: Option<&Path>) -> Result<Self> {
         let toolchain = Toolchain::find()?;
         let root = sh::root();
         let output = root.join("target/swift-test");
-        let library = output.join("lib");
-        fs::create_dir_all(&library)?;
-        let began = Instant::now();
-        let profile = if release { "release" } else { "dev" };
-        let mut cargo = Command::new(sh::cargo());
-        cargo.current_dir(&root).args(["rustc", "--quiet", "--lib", "--crate-type=cdylib", "--profile", profile]);
-        sh::run(cargo.args(["--no-default-features", "--features=demo"]))?;
-        // A copy, because the next cargo command may build another.
+        let folder = output.join("lib");
+        fs::create_dir_all(&folder)?;
         let name = if cfg!(target_os = "macos") { "libpocketmlx.dylib" } else { "libpocketmlx.so" };
-        let folder = if release { "release" } else { "debug" };
-        fs::copy(root.join("target").join(folder).join(name), library.join(name))?;
-        println!("test library ... built in {:.1} s", began.elapsed().as_secs_f64());
-        Ok(Self { toolchain, root, output, library })
+        let built = match library {
+            Some(folder) => folder.join(name),
+            None => build(&root, release)?.join(name),
+        };
+        // A copy, because the next cargo command may build another.
+        fs::copy(&built, folder.join(name)).map_err(|error| format!("{}: {error}", built.display()))?;
+        Ok(Self { toolchain, root, output, library: folder })
     }
 
     /// A program of the toolchain that finds the library.
@@ -172,6 +173,16 @@ impl Bench {
         }
         Err(format!("{}\n{text}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
     }
+}
+
+/// Builds the library with the command's features, as the tests of the crate do, so that nothing is built twice; gives
+/// its folder.
+fn build(root: &Path, release: bool) -> Result<PathBuf> {
+    let began = Instant::now();
+    let mut cargo = Command::new(sh::cargo());
+    sh::run(cargo.current_dir(root).args(["build", "--quiet", "--lib"]).args(release.then_some("--release")))?;
+    println!("library: built in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(root.join("target").join(if release { "release" } else { "debug" }))
 }
 
 /// The 12 in `✔ Test run with 12 tests passed after 3.4 seconds.`

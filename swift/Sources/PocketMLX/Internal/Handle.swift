@@ -33,8 +33,8 @@ final class Owned: @unchecked Sendable {
 final class Handle: Sendable {
     private let content: Locked<Result<Owned, any Error>>
 
-    init(_ make: () throws -> Owned) rethrows {
-        content = Locked(.success(try make()))
+    init(_ owned: Owned) {
+        content = Locked(.success(owned))
     }
 
     /// A handle whose users hear later why it could not be made.

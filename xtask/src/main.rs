@@ -1,6 +1,6 @@
 //! The chores of this repository: `cargo xtask VERB`.
 
-// mod apple;
+mod apple;
 mod bench;
 mod c_tests;
 mod header;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         None => ("", args.as_slice()),
     };
     let result = match verb {
-        // "apple-check" => apple::run(rest),
+        "apple-check" => apple::run(rest),
         "bench" => bench::run(rest),
         "c-test" => c_tests::run(rest),
         "header" => header::run(rest),

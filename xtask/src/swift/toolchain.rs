@@ -198,7 +198,11 @@ fn needs() -> Result<()> {
     if !sh::succeeds(Command::new("debootstrap").arg("--version")) {
         missing.push("debootstrap (Debian: debootstrap)".to_owned());
     }
-    if missing.is_empty() { Ok(()) } else { Err(format!("no Swift 6 on the path, and to prepare one it lacks {}", missing.join("; ")).into()) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("no Swift 6 on the path, and to prepare one it lacks {}", missing.join("; ")).into())
+    }
 }
 
 /// The proxy settings of this process, which `apt-get` needs as well.

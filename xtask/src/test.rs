@@ -73,12 +73,17 @@ fn mlx_steps() -> Vec<Step> {
     if !matches!(prepared.outcome, Outcome::Passed) {
         return vec![prepared];
     }
-    vec![
+    let mut steps = vec![
         prepared,
         cargo("MLX: lints", &["clippy", "--all-targets", "--features", "mlx", "--quiet", "--", "-D", "warnings"]),
         cargo("MLX: tests", &["test", "--features", "mlx", "--lib", "--test", "parity", "--test", "cli", "--", "mlx"]),
         cargo("MLX: exported symbols", &["xtask", "c-test", "--exports-only", "--features", "mlx"]),
-    ]
+    ];
+    steps.push(match crate::apple::check() {
+        Ok(()) => cargo("Apple", &["xtask", "apple-check"]),
+        Err(missing) => skip("Apple", &missing.to_string()),
+    });
+    steps
 }
 
 fn cargo(name: &'static str, args: &[&str]) -> Step {

@@ -61,6 +61,7 @@ pub fn run(args: &[String]) -> Result<()> {
         if options.sanitizer {
             step("swift test --sanitize thread", &mut || bench.sanitized())?;
         }
+        step("documentation", &mut || bench.documentation())?;
         step("README", &mut || bench.readme())?;
         step("examples/swift-chat", &mut || bench.chat())?;
     }
@@ -122,6 +123,34 @@ impl Bench {
             return Err(format!("{} was built without the sanitizer", binary.display()).into());
         }
         Ok(passed)
+    }
+
+    /// The DocC catalogue: every link leads somewhere, and the tutorial's programs compile. Gives the number of programs.
+    fn documentation(&self) -> Result<u64> {
+        let scratch = self.output.join("build");
+        let mut swift = self.command("swift", &self.root);
+        sh::run(swift.args(["package", "--scratch-path"]).arg(&scratch).arg("dump-symbol-graph"))?;
+        let triple = scratch.join("debug").canonicalize()?;
+        let graphs = self.output.join("symbols");
+        fs::create_dir_all(&graphs)?;
+        let graph = triple.parent().ok_or("no folder of the build")?.join("symbolgraph/PocketMLX.symbols.json");
+        fs::copy(&graph, graphs.join("PocketMLX.symbols.json"))?;
+        let catalogue = self.root.join("swift/Sources/PocketMLX/PocketMLX.docc");
+        let mut docc = self.command(self.toolchain.docc(), &self.root);
+        docc.args(["convert", "--warnings-as-errors", "--fallback-display-name", "PocketMLX"]);
+        docc.args(["--fallback-bundle-identifier", "org.pocketmlx.PocketMLX", "--additional-symbol-graph-dir"]);
+        sh::run(docc.arg(&graphs).arg("--output-path").arg(self.output.join("PocketMLX.doccarchive")).arg(&catalogue))?;
+        let mut programs = 0;
+        for entry in fs::read_dir(catalogue.join("Resources"))? {
+            let program = entry?.path();
+            if program.extension().is_some_and(|extension| extension == "swift") {
+                let mut swiftc = self.command("swiftc", &self.root);
+                swiftc.args(["-typecheck", "-swift-version", "6", "-I"]).arg(scratch.join("debug/Modules"));
+                sh::run(swiftc.args(["-I", "include"]).arg(&program))?;
+                programs += 1;
+            }
+        }
+        Ok(programs)
     }
 
     /// The README's package, made from nothing but what stands there.

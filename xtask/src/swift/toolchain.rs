@@ -108,6 +108,14 @@ impl Toolchain {
         }
     }
 
+    /// The program that makes documentation, which Debian does not put on the path.
+    pub fn docc(&self) -> &'static str {
+        match self {
+            Self::Installed => "docc",
+            Self::Debian(_) => "/usr/libexec/swift/bin/docc",
+        }
+    }
+
     /// As `command`, with environment variables.
     pub fn command_with(&self, variables: &[(&str, &Path)], program: &str, folder: &Path) -> Command {
         let mut command = self.command("env", folder);

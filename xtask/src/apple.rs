@@ -8,9 +8,11 @@ mod cargo;
 pub mod framework;
 mod inspect;
 mod mlx;
+mod plan;
 mod table;
 pub mod target;
 mod tools;
+pub mod xcframework;
 
 use std::fs::{self, File};
 use std::time::Instant;

@@ -7,6 +7,7 @@ mod header;
 mod mlx;
 mod neon;
 mod parity;
+mod release;
 mod sh;
 mod swift;
 mod test;
@@ -31,11 +32,14 @@ usage: cargo xtask VERB
                     compare random checkpoints of every family with mlx-lm: on all devices that are built, in f32
                     and 4 bits, from the day's date, unless told otherwise; --all takes every format and writes
                     docs/models.md. Python comes from POCKETMLX_PYTHON, or a venv with mlx-lm is made in target/
+  release URL       write where a release's framework lies, and its checksum, into Package.swift (RELEASING.md)
   swift [exec PROGRAM [ARGUMENT...]]
                     prepare a Swift 6 toolchain: the one on the path, or on Linux that of Debian 13 in a folder in target/
                     (or in POCKETMLX_SWIFT_HOME); with exec, run a program of it in the current folder
   swift-test [--release] [--library DIR] [--no-sanitizer] [FILTER]
                     the Swift package's tests, also under ThreadSanitizer, the README's program and the terminal chat
+  xcframework [--dry-run]
+                    on a Mac: the framework for macOS, iOS and the simulator; --dry-run prints every step
 ";
 
 fn main() -> ExitCode {
@@ -52,9 +56,11 @@ fn main() -> ExitCode {
         "mlx" => mlx::run(rest),
         "neon-test" => neon::run(rest),
         "parity" => parity::run(rest),
+        "release" => release::run(rest),
         "swift" => swift::run(rest),
         "swift-test" => swift::tests::run(rest),
         "test" => test::run(rest),
+        "xcframework" => apple::xcframework::run_verb(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -48,6 +48,11 @@ pub struct Prepared {
     pub mlx_c: PathBuf,
 }
 
+/// The sources of mlx-c, which mlx-sys carries.
+pub fn source() -> Result<PathBuf> {
+    Ok(Workspace::find()?.mlx_c)
+}
+
 /// Makes what is missing, and leaves cargo's configuration alone.
 pub fn prepare() -> Result<Prepared> {
     let workspace = Workspace::find()?;

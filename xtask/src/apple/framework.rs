@@ -42,7 +42,7 @@ pub fn lay_out(home: &Path, dylib: &Path, mlx: &Path) -> Result<PathBuf> {
     for link in [NAME, "Headers", "Modules", "Resources", "Libraries"] {
         symlink(Path::new("Versions/Current").join(link), framework.join(link))?;
     }
-    fs::write(xcframework.join("Info.plist"), xcframework_plist(&[&MACOS]))?;
+    fs::write(xcframework.join("Info.plist"), xcframework_plist(&[&MACOS], false))?;
     Ok(xcframework)
 }
 
@@ -79,9 +79,9 @@ pub fn info_plist(target: &Target) -> Result<String> {
 }
 
 /// The xcframework's Info.plist, its slices in a fixed order: Xcode's own order changes from run to run, and the
-/// checksum with it.
-pub fn xcframework_plist(targets: &[&Target]) -> String {
-    let mut slices: Vec<_> = targets.iter().map(|target| slice(target)).collect();
+/// checksum with it. `symbols` says that there are symbols for debuggers beside the frameworks.
+pub fn xcframework_plist(targets: &[&Target], symbols: bool) -> String {
+    let mut slices: Vec<_> = targets.iter().map(|target| slice(target, symbols)).collect();
     slices.sort();
     plist(&format!(
         "\t<key>AvailableLibraries</key>\n\t<array>\n{}\t</array>\n\
@@ -91,7 +91,7 @@ pub fn xcframework_plist(targets: &[&Target]) -> String {
     ))
 }
 
-fn slice(target: &Target) -> String {
+fn slice(target: &Target, symbols: bool) -> String {
     let framework = format!("{NAME}.framework");
     let binary = match target.platform == MACOS.platform {
         true => format!("{framework}/Versions/A/{NAME}"),
@@ -108,6 +108,9 @@ fn slice(target: &Target) -> String {
         text += &format!("\t\t\t<key>{name}</key>\n\t\t\t<string>{value}</string>\n");
     };
     key("BinaryPath", &binary);
+    if symbols {
+        key("DebugSymbolsPath", "dSYMs");
+    }
     key("LibraryIdentifier", target.slice);
     key("LibraryPath", &framework);
     key("SupportedPlatform", platform);

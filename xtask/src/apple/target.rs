@@ -4,6 +4,8 @@
 pub struct Target {
     /// Rust's name.
     pub triple: &'static str,
+    /// Apple's name of the processor.
+    pub architecture: &'static str,
     /// The folder in the xcframework.
     pub slice: &'static str,
     /// `LC_BUILD_VERSION`'s number of the platform.
@@ -21,6 +23,7 @@ pub struct Target {
 /// Macs with Apple silicon.
 pub const MACOS: Target = Target {
     triple: "aarch64-apple-darwin",
+    architecture: "arm64",
     slice: "macos-arm64",
     platform: 1,
     supported_platform: "MacOSX",
@@ -32,6 +35,7 @@ pub const MACOS: Target = Target {
 /// iPhones and iPads.
 pub const IOS: Target = Target {
     triple: "aarch64-apple-ios",
+    architecture: "arm64",
     slice: "ios-arm64",
     platform: 2,
     supported_platform: "iPhoneOS",
@@ -43,6 +47,7 @@ pub const IOS: Target = Target {
 /// The simulator on a Mac with Apple silicon. MLX does not run in it, the CPU backend does.
 pub const IOS_SIMULATOR: Target = Target {
     triple: "aarch64-apple-ios-sim",
+    architecture: "arm64",
     slice: "ios-arm64_x86_64-simulator",
     platform: 7,
     supported_platform: "iPhoneSimulator",

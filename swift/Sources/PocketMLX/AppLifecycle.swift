@@ -78,8 +78,9 @@ final class AppLifecycle: @unchecked Sendable {
             let name = UIApplication.didEnterBackgroundNotification
             observers.append(
                 NotificationCenter.default.addObserver(forName: name, object: nil, queue: .main) { _ in
+                    // At once: after this returns the system may stop the app.
+                    let task = MainActor.assumeIsolated { UIApplication.shared.beginBackgroundTask() }
                     Task { @MainActor in
-                        let task = UIApplication.shared.beginBackgroundTask()
                         await report(.background)
                         UIApplication.shared.endBackgroundTask(task)
                     }

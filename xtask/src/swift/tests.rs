@@ -61,6 +61,7 @@ pub fn run(args: &[String]) -> Result<()> {
         if options.sanitizer {
             step("swift test --sanitize thread", &mut || bench.sanitized())?;
         }
+        step("code for Apple's systems", &mut || bench.stubs())?;
         step("documentation", &mut || bench.documentation())?;
         step("README", &mut || bench.readme())?;
         step("examples/swift-chat", &mut || bench.chat())?;
@@ -123,6 +124,35 @@ impl Bench {
             return Err(format!("{} was built without the sanitizer", binary.display()).into());
         }
         Ok(passed)
+    }
+
+    /// The package as iOS compiles it, against stubs of the system's modules; gives the number of modules.
+    fn stubs(&self) -> Result<u64> {
+        let modules = self.output.join("stubs");
+        fs::create_dir_all(&modules)?;
+        let mut count = 0;
+        for entry in fs::read_dir(self.root.join("swift/Stubs"))? {
+            let stub = entry?.path();
+            let name = stub.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let mut swiftc = self.command("swiftc", &self.root);
+            swiftc.args(["-swift-version", "6", "-parse-as-library", "-emit-module", "-module-name", &name]);
+            sh::run(swiftc.arg("-emit-module-path").arg(modules.join(format!("{name}.swiftmodule"))).arg(&stub))?;
+            count += 1;
+        }
+        let mut swiftc = self.command("swiftc", &self.root);
+        swiftc.args(["-typecheck", "-swift-version", "6", "-warnings-as-errors", "-module-name", "PocketMLX"]);
+        swiftc.args(["-I", "include", "-I"]).arg(&modules);
+        let sources = self.root.join("swift/Sources/PocketMLX");
+        for folder in [sources.clone(), sources.join("Internal")] {
+            for entry in fs::read_dir(folder)? {
+                let file = entry?.path();
+                if file.extension().is_some_and(|extension| extension == "swift") {
+                    swiftc.arg(file);
+                }
+            }
+        }
+        sh::run(&mut swiftc)?;
+        Ok(count)
     }
 
     /// The DocC catalogue: every link leads somewhere, and the tutorial's programs compile. Gives the number of programs.

@@ -28,7 +28,9 @@ let package = Package(
     name: "PocketMLX",
     platforms: [.iOS(.v17), .macOS(.v14)],
     products: [
-        .library(name: "PocketMLX", targets: ["PocketMLX"])
+        .library(name: "PocketMLX", targets: ["PocketMLX"]),
+        // Models of PocketMLX in the system's LanguageModelSession; empty where the system has none.
+        .library(name: "PocketMLXFoundationModels", targets: ["PocketMLXFoundationModels"]),
     ],
     targets: [
         library,
@@ -37,6 +39,11 @@ let package = Package(
             dependencies: ["CPocketMLX"],
             path: "swift/Sources/PocketMLX",
             linkerSettings: linking
+        ),
+        .target(
+            name: "PocketMLXFoundationModels",
+            dependencies: ["PocketMLX"],
+            path: "swift/Sources/PocketMLXFoundationModels"
         ),
         .testTarget(
             name: "PocketMLXTests",

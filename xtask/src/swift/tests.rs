@@ -126,33 +126,32 @@ impl Bench {
         Ok(passed)
     }
 
-    /// The package as iOS compiles it, against stubs of the system's modules; gives the number of modules.
+    /// The package as iOS compiles it, against stubs of the system's modules; gives the number of targets.
     fn stubs(&self) -> Result<u64> {
         let modules = self.output.join("stubs");
         fs::create_dir_all(&modules)?;
-        let mut count = 0;
-        for entry in fs::read_dir(self.root.join("swift/Stubs"))? {
-            let stub = entry?.path();
+        for stub in swift_files(&self.root.join("swift/Stubs"))? {
             let name = stub.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let mut swiftc = self.command("swiftc", &self.root);
             swiftc.args(["-swift-version", "6", "-parse-as-library", "-emit-module", "-module-name", &name]);
-            sh::run(swiftc.arg("-emit-module-path").arg(modules.join(format!("{name}.swiftmodule"))).arg(&stub))?;
-            count += 1;
+            // FoundationModels takes models of others from its second version on.
+            swiftc.args(["-user-module-version", "2", "-emit-module-path"]);
+            sh::run(swiftc.arg(modules.join(format!("{name}.swiftmodule"))).arg(&stub))?;
         }
-        let mut swiftc = self.command("swiftc", &self.root);
-        swiftc.args(["-typecheck", "-swift-version", "6", "-warnings-as-errors", "-module-name", "PocketMLX"]);
-        swiftc.args(["-I", "include", "-I"]).arg(&modules);
-        let sources = self.root.join("swift/Sources/PocketMLX");
-        for folder in [sources.clone(), sources.join("Internal")] {
-            for entry in fs::read_dir(folder)? {
-                let file = entry?.path();
-                if file.extension().is_some_and(|extension| extension == "swift") {
-                    swiftc.arg(file);
-                }
+        let targets = ["PocketMLX", "PocketMLXFoundationModels"];
+        for target in targets {
+            let mut swiftc = self.command("swiftc", &self.root);
+            swiftc.args(["-swift-version", "6", "-warnings-as-errors", "-parse-as-library", "-module-name", target]);
+            swiftc.args(["-I", "include", "-I"]).arg(&modules).arg("-emit-module").arg("-emit-module-path");
+            swiftc.arg(modules.join(format!("{target}.swiftmodule")));
+            let sources = self.root.join("swift/Sources").join(target);
+            swiftc.args(swift_files(&sources)?);
+            if sources.join("Internal").exists() {
+                swiftc.args(swift_files(&sources.join("Internal"))?);
             }
+            sh::run(&mut swiftc)?;
         }
-        sh::run(&mut swiftc)?;
-        Ok(count)
+        Ok(targets.len() as u64)
     }
 
     /// The DocC catalogue: every link leads somewhere, and the tutorial's programs compile. Gives the number of programs.
@@ -232,6 +231,19 @@ impl Bench {
         }
         Err(format!("{}\n{text}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
     }
+}
+
+/// The Swift files right in a folder.
+fn swift_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "swift") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Builds the library with the command's features, as the tests of the crate do, so that nothing is built twice; gives

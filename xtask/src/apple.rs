@@ -7,6 +7,7 @@
 mod cargo;
 pub mod framework;
 mod inspect;
+mod link;
 mod mlx;
 mod plan;
 mod table;
@@ -34,16 +35,19 @@ pub fn run(args: &[String]) -> Result<()> {
     lock.lock()?;
 
     let mut table = Table::default();
-    let mlx = timed("MLX for macOS", || mlx::prepare(&home, &tools))?;
+    let mlx = timed("MLX for macOS", || mlx::prepare(&home))?;
     let build = cargo::Build { tools: &tools, home: &home, mlx: &mlx };
-    let dylib = timed(MACOS.triple, || build.dylib(&MACOS))?;
-    inspect::dylib(&mut table, &MACOS, &dylib, &tools)?;
+    let archive = timed(MACOS.triple, || build.archive(&MACOS, "release"))?;
+    inspect::archive(&mut table, &MACOS, &archive)?;
+    let linked = timed("link for macOS", || link::link(&home, &archive, &mlx))?;
+    inspect::dylib(&mut table, &MACOS, &linked)?;
+    // That these are not optimised saves minutes and changes nothing that can be seen in an archive.
     for target in [&IOS, &IOS_SIMULATOR] {
-        let archive = timed(target.triple, || build.archive(target))?;
-        inspect::archive(&mut table, target, &archive, &tools)?;
+        let archive = timed(target.triple, || build.archive(target, "xtask"))?;
+        inspect::archive(&mut table, target, &archive)?;
     }
-    let xcframework = timed("xcframework", || framework::lay_out(&home, &dylib, &mlx.library))?;
-    inspect::xcframework(&mut table, &xcframework, &tools)?;
+    let xcframework = timed("xcframework", || framework::lay_out(&home, &linked.resolved, &mlx.library))?;
+    inspect::xcframework(&mut table, &xcframework)?;
     table.needs_mac(&[
         "running anything; code signing, notarization",
         "linking the iOS and simulator slices (their system libraries come with Xcode)",

@@ -23,22 +23,10 @@ pub struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The linked library, as it is shipped.
-    pub fn dylib(&self, target: &Target) -> Result<PathBuf> {
-        let exports = self.home.join("exports.txt");
-        fs::write(&exports, exported()?.join("\n") + "\n")?;
-        let mut cargo = self.cargo(target, "cdylib", "release");
-        let variable = format!("CARGO_TARGET_{}_LINKER", target.triple.to_uppercase().replace('-', "_"));
-        cargo.env(variable, &self.mlx.linker);
-        cargo.env("POCKETMLX_INSTALL_NAME", INSTALL_NAME).env("POCKETMLX_EXPORTS", &exports);
-        sh::run(&mut cargo)?;
-        Ok(self.output(target, "release").join("libpocketmlx.dylib"))
-    }
-
-    /// The archive. That it is not optimised saves minutes and changes nothing that can be checked in it.
-    pub fn archive(&self, target: &Target) -> Result<PathBuf> {
-        sh::run(&mut self.cargo(target, "staticlib", "xtask"))?;
-        Ok(self.output(target, "xtask").join("libpocketmlx.a"))
+    /// The archive, with all that the crate needs but the system and libmlx.
+    pub fn archive(&self, target: &Target, profile: &str) -> Result<PathBuf> {
+        sh::run(&mut self.cargo(target, "staticlib", profile))?;
+        Ok(self.home.join("cargo").join(target.triple).join(profile).join("libpocketmlx.a"))
     }
 
     fn cargo(&self, target: &Target, kind: &str, profile: &str) -> Command {
@@ -52,10 +40,6 @@ impl Build<'_> {
         cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
         cargo.env("CARGO_ENCODED_RUSTFLAGS", without_paths().join("\x1f"));
         cargo
-    }
-
-    fn output(&self, target: &Target, folder: &str) -> PathBuf {
-        self.home.join("cargo").join(target.triple).join(folder)
     }
 }
 

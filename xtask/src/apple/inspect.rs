@@ -7,9 +7,9 @@ use std::process::Command;
 
 use super::cargo::{self, INSTALL_NAME};
 use super::framework::NAME;
+use super::link::Linked;
 use super::table::Table;
 use super::target::{MACOS, Target};
-use super::tools::Tools;
 use crate::sh::{self, Result};
 
 /// What a linked library may need: the system's libraries, and MLX beside it.
@@ -29,8 +29,8 @@ const KEYS: [&str; 9] = [
 ];
 
 /// The linked library.
-pub fn dylib(table: &mut Table, target: &Target, dylib: &Path, _tools: &Tools) -> Result<()> {
-    let name = target.triple;
+pub fn dylib(table: &mut Table, target: &Target, linked: &Linked) -> Result<()> {
+    let (name, dylib) = (target.triple, &linked.resolved);
     let headers = sh::read(Command::new("llvm-objdump").args(["--macho", "--private-headers"]).arg(dylib))?;
     let commands = load_commands(&headers);
     table.expect(
@@ -48,7 +48,7 @@ pub fn dylib(table: &mut Table, target: &Target, dylib: &Path, _tools: &Tools) -
         if foreign.is_empty() { Ok(libraries.join(", ")) } else { Err(format!("{foreign:?}")) },
     );
     table.expect(format!("{name}: no undefined symbol"), "NOUNDEFS", flag(&headers, "NOUNDEFS"));
-    let exported = symbols(&["--extern-only", "--defined-only"], dylib)?;
+    let exported = symbols(&["--extern-only", "--defined-only"], &linked.hidden)?;
     check_exports(table, &format!("{name}: exported symbols"), &exported, true)?;
     check_paths(table, &format!("{name}: no path of this machine"), dylib)?;
     let sizes = sh::read(Command::new("llvm-size").args(["-m"]).arg(dylib))?;
@@ -62,7 +62,7 @@ pub fn dylib(table: &mut Table, target: &Target, dylib: &Path, _tools: &Tools) -
 }
 
 /// An archive: what its members were compiled for, and what they define.
-pub fn archive(table: &mut Table, target: &Target, archive: &Path, _tools: &Tools) -> Result<()> {
+pub fn archive(table: &mut Table, target: &Target, archive: &Path) -> Result<()> {
     let name = target.triple;
     let headers = sh::read(Command::new("llvm-objdump").args(["--macho", "--private-headers"]).arg(archive))?;
     let versions: BTreeSet<String> = headers
@@ -81,7 +81,7 @@ pub fn archive(table: &mut Table, target: &Target, archive: &Path, _tools: &Tool
 }
 
 /// The folder as it is shipped.
-pub fn xcframework(table: &mut Table, xcframework: &Path, _tools: &Tools) -> Result<()> {
+pub fn xcframework(table: &mut Table, xcframework: &Path) -> Result<()> {
     let slices = plist(&xcframework.join("Info.plist"))?;
     let libraries = slices["AvailableLibraries"].as_array().cloned().unwrap_or_default();
     for library in &libraries {

@@ -7,12 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::tools::Tools;
 use crate::mlx as linux;
 use crate::sh::{self, Result};
 
 const REQUIREMENTS: &str = include_str!("../../apple/requirements.txt");
-const LINKER: &str = include_str!("../../apple/linker.sh");
 const CLANG_TARGET: &str = "aarch64-macos.14.0";
 
 /// What builds for macOS need.
@@ -21,15 +19,15 @@ pub struct Mlx {
     pub library: PathBuf,
     /// Cargo's configuration that stands in for mlx-sys's build script.
     pub config: PathBuf,
-    /// What rustc links with.
-    pub linker: PathBuf,
+    /// Compiler and linker.
+    pub zig: PathBuf,
 }
 
 /// Fetches and builds what is not there yet.
-pub fn prepare(home: &Path, _tools: &Tools) -> Result<Mlx> {
+pub fn prepare(home: &Path) -> Result<Mlx> {
     let linux = linux::prepare()?;
     let mut hasher = DefaultHasher::new();
-    (REQUIREMENTS, LINKER, include_str!("mlx.rs"), &linux.bindings).hash(&mut hasher);
+    (REQUIREMENTS, include_str!("mlx.rs"), &linux.bindings).hash(&mut hasher);
     let folder = home.join(format!("mlx-{:016x}", hasher.finish()));
     if !folder.exists() {
         let partial = home.join("mlx.partial");
@@ -41,10 +39,7 @@ pub fn prepare(home: &Path, _tools: &Tools) -> Result<Mlx> {
     }
     let config = folder.join("cargo.toml");
     fs::write(&config, text(&folder)?)?;
-    let linker = folder.join("linker.sh");
-    fs::write(&linker, LINKER.replace("@ZIG@", &folder.join("ziglang/zig").to_string_lossy()))?;
-    fs::set_permissions(&linker, fs::Permissions::from_mode(0o755))?;
-    Ok(Mlx { library: folder.join("mlx/lib"), config, linker })
+    Ok(Mlx { library: folder.join("mlx/lib"), config, zig: folder.join("ziglang/zig") })
 }
 
 fn build(linux: &linux::Prepared, folder: &Path) -> Result<()> {
@@ -86,21 +81,17 @@ fn build(linux: &linux::Prepared, folder: &Path) -> Result<()> {
     objects.iter().try_for_each(|object| Ok(fs::remove_file(object)?))
 }
 
-/// On macOS everything is linked; the other systems have no libmlx here and take the crate as an archive.
+/// Nothing is linked by cargo: archives take in mlx-c, and libmlx comes with the last link.
 fn text(folder: &Path) -> Result<String> {
-    let path = |path: PathBuf| -> Result<String> {
-        Ok(serde_json::Value::from(path.to_str().ok_or(format!("{} is not UTF-8", path.display()))?).to_string())
-    };
-    let (home, lib) = (path(folder.to_owned())?, path(folder.join("mlx/lib"))?);
-    let native = |quoted: &str| quoted.replacen('"', "\"native=", 1);
+    let home = folder.to_str().ok_or(format!("{} is not UTF-8", folder.display()))?;
+    let quoted = serde_json::Value::from(home).to_string();
+    let native = serde_json::Value::from(format!("native={home}")).to_string();
     Ok(format!(
         "[target.aarch64-apple-darwin.mlx]\n\
-         rustc-link-search = [{}, {}]\n\
-         rustc-link-lib = [\"static=mlxc\", \"dylib=mlx\", \"dylib=c++\"]\n\
-         rustc-env = {{ OUT_DIR = {home} }}\n\
+         rustc-link-search = [{native}]\n\
+         rustc-link-lib = [\"static=mlxc\"]\n\
+         rustc-env = {{ OUT_DIR = {quoted} }}\n\
          [target.aarch64-apple-ios.mlx]\n\
-         rustc-env = {{ OUT_DIR = {home} }}\n",
-        native(&home),
-        native(&lib),
+         rustc-env = {{ OUT_DIR = {quoted} }}\n"
     ))
 }

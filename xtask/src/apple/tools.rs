@@ -14,7 +14,8 @@ pub struct Tools {
 }
 
 /// LLVM's tools, by Debian's names.
-const LLVM: [&str; 3] = ["llvm-objdump", "llvm-nm", "llvm-size"];
+const LLVM: [(&str, &str); 4] =
+    [("llvm-objdump", "llvm"), ("llvm-nm", "llvm"), ("llvm-size", "llvm"), ("ld64.lld-14", "lld")];
 
 impl Tools {
     /// Finds what is needed, or names everything that is missing at once.
@@ -26,9 +27,9 @@ impl Tools {
         if let Err(error) = crate::mlx::needs::check() {
             missing.push(error.to_string());
         }
-        for tool in LLVM {
+        for (tool, package) in LLVM {
             if !sh::succeeds(Command::new(tool).arg("--version")) {
-                missing.push(format!("{tool} (Debian: llvm)"));
+                missing.push(format!("{tool} (Debian 12: {package})"));
             }
         }
         let rust = with_source();

@@ -1,14 +1,16 @@
 """Writes tests/data/templates: what transformers renders the templates there to.
 
-    python tests/parity/templates.py        (needs transformers and mlx-lm)
+    python tests/parity/templates.py [FOLDER]       (needs transformers and mlx-lm)
 
 Each NAME.jinja gets a NAME.json with chats, and the prompt or the error of each. `language.json` holds one-line
-templates for the language itself.
+templates for the language itself. With a FOLDER it does the same for the templates there, such as llama.cpp's
+`models/templates`; `POCKETMLX_TEMPLATES=FOLDER cargo test --lib chats_render` then compares.
 """
 
 import copy
 import json
 import signal
+import sys
 from pathlib import Path
 
 from mlx_lm.server import process_message_content
@@ -113,7 +115,7 @@ u|tojson(ensure_ascii=true) ; q|tojson ; l|tojson(separators=(',',':')) ; w|tojs
 'x'|center(5) ; s|truncate(8) ; s|truncate(8,true) ; s|truncate(7,true,'') ; 'a b c'|wordcount ; q|escape ; q|e|safe
 ; '<b>'|safe + '<i>' ; '%s=%s'|format('a',1) ; l|batch(2)|list ; l|batch(2,'x')|list ; i is odd ; i is even ; i is
 divisibleby 3 ; i is number ; f is float ; y is boolean ; y is number ; s is string ; l is sequence ; s is sequence
-; d is mapping ; d is sequence ; l is iterable ; n is none ; undef is defined ; undef is undefined ; y is true ; o
+; d is mapping ; d is sequence ; l is iterable ; n is iterable ; undef is iterable ; i is iterable ; s is iterable ; n is none ; undef is defined ; undef is undefined ; y is true ; o
 is false ; i is integer ; y is integer ; s is callable ; s is upper ; 'ab' is lower ; i in [1,3] ; i is in [1,3] ; i
 is eq 3 ; i is gt 2 ; i is sameas 3 ; n is not none ; i is not string ; range(3)|list ; range(1,7,2)|list ;
 range(3,0,-1)|list ; dict(a=1, b=2) ; namespace(a=1).a ; [n, y, q, 'x', 1.0, 1e16, 1e-5, 'tab\\t'] ; {'a': {'b':
@@ -141,7 +143,8 @@ def render(template, variables, messages=(), tools=None, add_generation_prompt=F
 
 
 def main():
-    for path in sorted(OUT.glob("*.jinja")):
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
+    for path in sorted(folder.glob("*.jinja")):
         template = path.read_text()
         cases = []
         for chat in CHATS:
@@ -150,6 +153,8 @@ def main():
             cases.append({**chat, **result})
         path.with_suffix(".json").write_text(json.dumps(cases, ensure_ascii=False, indent=1) + "\n")
         print(path.stem, sum("expected" in case for case in cases), "of", len(cases), "render")
+    if folder != OUT:
+        return
     cases = []
     for expression in EXPRESSIONS.split(";"):
         template = "{{ " + expression.strip().replace("\n", " ") + " }}"

@@ -87,6 +87,16 @@ impl Options {
     }
 }
 
+/// Whether the reference can be computed here.
+pub fn check() -> Result<()> {
+    if std::env::var_os("POCKETMLX_PYTHON").is_some()
+        || sh::succeeds(Command::new("python3").args(["-m", "ensurepip", "--version"]))
+    {
+        return Ok(());
+    }
+    Err("python3 with the module venv is missing".into())
+}
+
 /// A Python that has mlx-lm: the one that is named, or that of a venv of our own.
 fn python(home: &Path) -> Result<PathBuf> {
     if let Some(python) = std::env::var_os("POCKETMLX_PYTHON") {

@@ -49,6 +49,7 @@ pub fn run(args: &[String]) -> Result<()> {
         steps.push(skip("NEON", "--quick"));
         steps.push(skip("Swift", "--quick"));
         steps.push(skip("MLX", "--quick"));
+        steps.push(skip("parity", "--quick"));
     } else {
         steps.push(cargo("C programs", &["xtask", "c-test"]));
         steps.push(match crate::neon::check() {
@@ -60,6 +61,10 @@ pub fn run(args: &[String]) -> Result<()> {
             Err(missing) => skip("Swift", &missing.to_string()),
         });
         steps.extend(mlx_steps());
+        steps.push(match crate::parity::check() {
+            Ok(()) => cargo("parity", &["xtask", "parity"]),
+            Err(missing) => skip("parity", &missing.to_string()),
+        });
     }
     summarize(&steps)
 }

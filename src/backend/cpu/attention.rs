@@ -225,7 +225,7 @@ fn tiles<'a>(
                     head_dim: heads.head_dim,
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
-                    window: params.window,
+                    window: params.window.unwrap_or(usize::MAX),
                     softcap: params.extras.softcap,
                 };
                 let visible = queries.visible();

@@ -18,6 +18,8 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         })?;
         Ok(text)
     });
+    // Jinja's `none` is not iterable, its undefined is; templates ask this of `tools`.
+    environment.add_test("iterable", |value: &JinjaValue| !value.is_none() && value.try_iter().is_ok());
     environment.add_filter("tojson", to_json);
     environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.add_filter("wordcount", |text: String| text.split_whitespace().count());

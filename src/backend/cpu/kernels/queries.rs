@@ -21,8 +21,8 @@ pub(in super::super) struct Queries<'a> {
     pub position: usize,
     /// Number of positions.
     pub positions: usize,
-    /// Positions that each sees, itself included.
-    pub window: Option<usize>,
+    /// Positions that each sees, itself included; `usize::MAX` for all.
+    pub window: usize,
     /// Scores become `softcap * tanh(scores / softcap)`.
     pub softcap: Option<f32>,
 }
@@ -42,7 +42,7 @@ impl Queries<'_> {
     #[inline(always)]
     fn sees(&self, index: usize) -> Range<usize> {
         let end = self.position + index + 1;
-        self.window.map_or(0, |window| end.saturating_sub(window))..end
+        end.saturating_sub(self.window)..end
     }
 
     /// The part of [`sees`](Self::sees) in a block, counted from its start; empty when nothing.

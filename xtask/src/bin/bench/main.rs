@@ -9,6 +9,7 @@ mod models;
 mod ours;
 mod peers;
 mod plot;
+mod record;
 mod report;
 mod rows;
 
@@ -22,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask bench [--cpu] [--quick] [ROW...]
 Measures the command `pocketmlx` and its peers on the same random weights at the shape of Qwen3-0.6B.
   --cpu     the CPU backend beside llama.cpp, and mlx-lm on MLX's CPU device; the default
   --quick   leave out what takes long: contexts of 4,096 tokens and more, mlx-lm
-  ROW       only rows whose name contains this; the report is printed then, not written
+  ROW       only rows whose name contains this; the others stay in the report as they were measured before
 
 llama.cpp is built from its source distribution on PyPI into target/bench (cmake, make and a C++ compiler are needed),
 unless LLAMA_BENCH names a llama-bench. mlx-lm is used if REFERENCE_PYTHON names a Python that has it.";
@@ -56,17 +57,18 @@ fn run() -> Result<()> {
     let ours = ours::Ours::build()?;
     let llama = peers::llama_bench(&folder)?;
     let context = rows::Context { ours, llama, mlx_lm: peers::mlx_lm(), folder };
-    let selected = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
-    let measured = rows::measure(&context, quick, selected)?;
-    let profile = if only.is_empty() { Some(rows::profile(&context)?) } else { None };
-    let text = report::markdown(&measured, profile.as_ref(), quick);
-    println!("{text}");
-    if only.is_empty() {
-        let folder = sh::root().join("benches/report");
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("cpu.md"), text)?;
-        plot::bars(&folder.join("cpu.svg"), &measured)?;
-        eprintln!("bench: wrote benches/report/cpu.md and cpu.svg");
+    let selection = rows::Selection { quick, only };
+    let mut record = record::Record::open(&context.folder.join("measured.json"))?;
+    rows::measure(&context, &selection, &mut record)?;
+    if selection.has("profile") {
+        record.put_profile(rows::profile(&context)?)?;
     }
+    let text = report::markdown(&record);
+    println!("{text}");
+    let folder = sh::root().join("benches/report");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("cpu.md"), text)?;
+    plot::bars(&folder.join("cpu.svg"), &record.rows)?;
+    eprintln!("bench: wrote benches/report/cpu.md and cpu.svg");
     Ok(())
 }

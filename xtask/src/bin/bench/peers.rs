@@ -92,11 +92,11 @@ pub fn mlx_lm() -> Option<MlxLm> {
 }
 
 impl MlxLm {
-    /// What `benches/mlx_lm.py` prints.
+    /// What `benches/reference.py` prints.
     pub fn run(&self, model: &Path, prompt_tokens: usize, new_tokens: usize) -> Result<Value> {
         let mut command = Command::new(&self.python);
         // On a CPU mlx-lm would compile kernels at run time.
-        command.env("MLX_DISABLE_COMPILE", "1").arg(sh::root().join("benches/mlx_lm.py")).arg(model);
+        command.env("MLX_DISABLE_COMPILE", "1").arg(sh::root().join("benches/reference.py")).arg(model);
         command.args([prompt_tokens.to_string(), new_tokens.to_string(), "1".to_owned()]);
         Ok(serde_json::from_str(&sh::read(&mut command)?)?)
     }

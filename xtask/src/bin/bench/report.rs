@@ -5,28 +5,28 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::peers::LLAMA_CPP_PYTHON;
+use super::record::Record;
 use super::rows::{Row, median};
 
 /// The whole report.
-pub fn markdown(rows: &[Row], profile: Option<&Value>, quick: bool) -> String {
+pub fn markdown(record: &Record) -> String {
     let mut text = String::from("# CPU: PocketMLX beside its peers\n\n");
-    let scope = if quick { " --quick" } else { "" };
     let _ = writeln!(
         text,
-        "Written by `cargo xtask bench --cpu{scope}` on {}, {} threads. Random weights at the shape of Qwen3-0.6B,\n\
+        "Written by `cargo xtask bench --cpu` on {}, {} threads. Random weights at the shape of Qwen3-0.6B,\n\
          the same for all; llama.cpp is that of {LLAMA_CPP_PYTHON}. Each side takes turns; medians, with the lowest and highest value in brackets.\n\
          The ratio is the median of the turns' ratios. [benches/README.md](../README.md) says what each row means.\n",
         processor(),
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     );
     text.push_str("| | unit | PocketMLX | peer | | ratio | asked |\n|---|---|---|---|---|---|---|\n");
-    for row in rows {
+    for row in &record.rows {
         let ratio = row.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("**{ratio:.2}**"));
         let peer = if row.theirs.is_empty() { "–".to_owned() } else { spread(&row.theirs) };
         let Row { name, unit, peer: who, ours, goal, .. } = row;
         let _ = writeln!(text, "| {name} | {unit} | {} | {peer} | {who} | {ratio} | {goal} |", spread(ours));
     }
-    if let Some(profile) = profile {
+    if let Some(profile) = &record.profile {
         text.push_str(&operations(profile));
     }
     text

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::models::{self, Format, Pair};
 use super::ours::Ours;
 use super::peers::{LlamaBench, MlxLm};
+use super::record::Record;
 use super::sh::{self, Result};
 
 /// Who takes part.
@@ -20,13 +21,15 @@ pub struct Context {
 
 /// One line of the table.
 pub struct Row {
+    /// Where it stands in the table.
+    pub place: usize,
     pub name: String,
-    pub unit: &'static str,
+    pub unit: String,
     /// What the other side is.
-    pub peer: &'static str,
+    pub peer: String,
     pub ours: Vec<f64>,
     pub theirs: Vec<f64>,
-    pub goal: &'static str,
+    pub goal: String,
 }
 
 /// Samples of short rows, and of long ones.
@@ -35,98 +38,141 @@ const QUICK_SAMPLES: usize = 3;
 const LONG_SAMPLES: usize = 3;
 
 const TOKENS_PER_SECOND: &str = "tokens/s";
+const PREFILL: &str = "prefill_tokens_per_second";
+const DECODE: &str = "decode_tokens_per_second";
 
-/// Measures all selected rows. Within a row both sides take turns, and every other time the peer begins.
-pub fn measure(context: &Context, quick: bool, selected: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
-    let samples = if quick { QUICK_SAMPLES } else { SAMPLES };
-    let mut rows = Vec::new();
-    let mut versus = |name: &str, goal, format, samples, ours: &[&str], key: &str, theirs: &[&str]| -> Result<()> {
-        if selected(name) {
-            let pair = context.pair(format)?;
-            let mut row = Row::new(name, TOKENS_PER_SECOND, "llama.cpp", goal);
-            row.take_turns(
-                samples,
-                || number(&context.ours.bench(&pair.mlx, ours)?, key),
-                || context.llama.run(&pair.gguf, threads(), theirs),
-            )?;
-            rows.push(row);
-        }
-        Ok(())
-    };
-    let (prefill, decode) = ("prefill_tokens_per_second", "decode_tokens_per_second");
-    let writing = ["--prompt-tokens", "8", "--new-tokens", "64"];
-    let writes = ["-p", "0", "-n", "64"];
-    versus("decode 4-bit", "≥ 1.0, aim 1.05", Format::Q4, samples, &writing, decode, &writes)?;
-    versus("decode 8-bit", "", Format::Q8, samples, &writing, decode, &writes)?;
-    versus("decode bf16", "", Format::Bf16, samples, &writing, decode, &writes)?;
-    let mut lengths = vec![128, 512];
-    if !quick {
-        lengths.extend([8192, 16384, 32768]);
-    }
-    for length in lengths {
-        let (count, goal) = if length <= 512 { (samples, "≥ 1.0, aim 1.2") } else { (1, "") };
-        let tokens = length.to_string();
-        let reading = ["--prompt-tokens", &tokens, "--new-tokens", "2"];
-        versus(
-            &format!("prefill {length} 4-bit"),
-            goal,
-            Format::Q4,
-            count,
-            &reading,
-            prefill,
-            &["-p", &tokens, "-n", "0"],
-        )?;
-    }
-    if !quick {
-        let deep = ["--prompt-tokens", "4096", "--new-tokens", "32"];
-        let deep_theirs = ["-p", "0", "-n", "32", "-d", "4096"];
-        versus("decode 4-bit at 4,096 tokens", "", Format::Q4, LONG_SAMPLES, &deep, decode, &deep_theirs)?;
-    }
-    rows.extend(alone(context, quick, samples, &selected)?);
-    Ok(rows)
+/// Which rows a run measures.
+pub struct Selection {
+    pub quick: bool,
+    /// Parts of names; none for all. `profile` is one, too.
+    pub only: Vec<String>,
 }
 
-/// Rows that compare us with ourselves, or with mlx-lm.
-fn alone(context: &Context, quick: bool, samples: usize, selected: &impl Fn(&str) -> bool) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let total = |options: &[&str], key: &str| -> Result<f64> {
-        number(&context.ours.bench(&context.pair(Format::Q4)?.mlx, options)?, key)
-    };
-    let decode = "decode_tokens_per_second";
-    if selected("8 sessions") {
-        let mut row = Row::new("8 sessions, decode of all together", TOKENS_PER_SECOND, "one session", "≥ 2.5");
-        let (prompt, new) = (["--prompt-tokens", "128"], ["--new-tokens", "64"]);
-        let (one, eight) = ([prompt, new].concat(), [prompt, new, ["--sessions", "8"]].concat());
-        row.take_turns(samples.min(LONG_SAMPLES), || total(&eight, decode), || total(&one, decode))?;
-        rows.push(row);
+impl Selection {
+    pub fn has(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
-    if !quick && selected("decode 4-bit at 4,096 tokens beside 128") {
-        let mut row = Row::new("decode 4-bit at 4,096 tokens", TOKENS_PER_SECOND, "ours at 128", "≥ 0.8");
-        let deep = ["--prompt-tokens", "4096", "--new-tokens", "32"];
-        let shallow = ["--prompt-tokens", "128", "--new-tokens", "32"];
-        row.take_turns(LONG_SAMPLES, || total(&deep, decode), || total(&shallow, decode))?;
-        rows.push(row);
+
+    fn samples(&self) -> usize {
+        if self.quick { QUICK_SAMPLES } else { SAMPLES }
     }
-    if selected("process start to first token") {
-        let pair = context.pair(Format::Q4)?;
-        let mut seconds = Row::new("process start to first token, 4-bit", "s", "", "≤ 0.5 s");
-        let mut memory = Row::new("peak resident memory, 4-bit", "MB", "weights", "≤ 1.15 + 150 MB");
-        memory.theirs = vec![std::fs::metadata(pair.mlx.join("model.safetensors"))?.len() as f64 / 1e6];
-        for _ in 0..samples {
-            let process = context.ours.first_token(&pair.mlx)?;
-            seconds.ours.push(process.seconds);
-            memory.ours.push(process.peak_rss_bytes / 1e6);
+}
+
+/// Measures all selected rows and keeps each as it ends. Within a row both sides take turns, and every other time the
+/// peer begins.
+pub fn measure(context: &Context, selection: &Selection, record: &mut Record) -> Result<()> {
+    let writing = ["--prompt-tokens", "8", "--new-tokens", "64"];
+    let writes = ["-p", "0", "-n", "64"];
+    for (place, (bits, format, goal)) in
+        [("4-bit", Format::Q4, "≥ 1.0, aim 1.05"), ("8-bit", Format::Q8, ""), ("bf16", Format::Bf16, "")]
+            .into_iter()
+            .enumerate()
+    {
+        let row = Row::new(place, &format!("decode {bits}"), "llama.cpp", goal);
+        versus(context, selection, record, row, format, selection.samples(), [&writing, &writes])?;
+    }
+    for (place, length) in [128, 512, 8192, 16384, 32768].into_iter().enumerate() {
+        let long = length > 512;
+        let (samples, goal) = if long { (1, "") } else { (selection.samples(), "≥ 1.0, aim 1.2") };
+        if long && selection.quick {
+            continue;
         }
-        rows.extend([seconds, memory]);
+        let tokens = length.to_string();
+        let ours = ["--prompt-tokens", &tokens, "--new-tokens", "2"];
+        // The warm-up reads the whole prompt, which is minutes here and changes little.
+        let theirs = ["-p", &tokens, "-n", "0", "--no-warmup"];
+        let theirs = if long { &theirs[..] } else { &theirs[..4] };
+        let row = Row::new(10 + place, &format!("prefill {length} 4-bit"), "llama.cpp", goal);
+        versus(context, selection, record, row, Format::Q4, samples, [&ours, theirs])?;
     }
-    if let Some(mlx_lm) = context.mlx_lm.as_ref().filter(|_| !quick && selected("decode beside mlx-lm")) {
-        let pair = context.pair(Format::Q4)?;
-        let mut row = Row::new("decode 4-bit, mlx-lm on MLX's CPU device", TOKENS_PER_SECOND, "mlx-lm", "");
-        let short = ["--prompt-tokens", "4", "--new-tokens", "4"];
-        row.take_turns(1, || total(&short, decode), || number(&mlx_lm.run(&pair.mlx, 4, 4)?, decode))?;
-        rows.push(row);
+    let deep = ["--prompt-tokens", "4096", "--new-tokens", "32"];
+    if !selection.quick {
+        let row = Row::new(20, "decode 4-bit at 4,096 tokens", "llama.cpp", "");
+        let theirs = ["-p", "0", "-n", "32", "-d", "4096"];
+        versus(context, selection, record, row, Format::Q4, LONG_SAMPLES, [&deep, &theirs])?;
+        let shallow = ["--prompt-tokens", "128", "--new-tokens", "32"];
+        let row = Row::new(21, "decode 4-bit at 4,096 tokens, beside 128", "ours at 128", "≥ 0.8");
+        alone(context, selection, record, row, [&deep, &shallow])?;
     }
-    Ok(rows)
+    let one = ["--prompt-tokens", "128", "--new-tokens", "64", "--sessions", "1"];
+    let eight = ["--prompt-tokens", "128", "--new-tokens", "64", "--sessions", "8"];
+    let row = Row::new(22, "8 sessions, decode of all together", "one session", "≥ 2.5");
+    alone(context, selection, record, row, [&eight, &one])?;
+    processes(context, selection, record)?;
+    beside_mlx_lm(context, selection, record)
+}
+
+/// A row beside llama.cpp: the options of `pocketmlx bench` and those of `llama-bench`.
+fn versus(
+    context: &Context,
+    selection: &Selection,
+    record: &mut Record,
+    mut row: Row,
+    format: Format,
+    samples: usize,
+    [ours, theirs]: [&[&str]; 2],
+) -> Result<()> {
+    if !selection.has(&row.name) {
+        return Ok(());
+    }
+    let pair = context.pair(format)?;
+    let key = if row.name.starts_with("prefill") { PREFILL } else { DECODE };
+    row.take_turns(
+        samples,
+        || number(&context.ours.bench(&pair.mlx, ours)?, key),
+        || context.llama.run(&pair.gguf, threads(), theirs),
+    )?;
+    record.put(row)
+}
+
+/// A row that compares us with ourselves.
+fn alone(
+    context: &Context,
+    selection: &Selection,
+    record: &mut Record,
+    mut row: Row,
+    [ours, base]: [&[&str]; 2],
+) -> Result<()> {
+    if !selection.has(&row.name) {
+        return Ok(());
+    }
+    let model = context.pair(Format::Q4)?.mlx;
+    let decode = |options: &[&str]| number(&context.ours.bench(&model, options)?, DECODE);
+    row.take_turns(LONG_SAMPLES, || decode(ours), || decode(base))?;
+    record.put(row)
+}
+
+/// The rows of a whole process: its first token, and its memory.
+fn processes(context: &Context, selection: &Selection, record: &mut Record) -> Result<()> {
+    if !selection.has("process start to first token") {
+        return Ok(());
+    }
+    let pair = context.pair(Format::Q4)?;
+    let mut seconds = Row::new(30, "process start to first token, 4-bit", "", "≤ 0.5 s").unit("s");
+    let mut memory = Row::new(31, "peak resident memory, 4-bit", "weights", "≤ 1.15 + 150 MB").unit("MB");
+    memory.theirs = vec![std::fs::metadata(pair.mlx.join("model.safetensors"))?.len() as f64 / 1e6];
+    for _ in 0..selection.samples() {
+        let process = context.ours.first_token(&pair.mlx)?;
+        seconds.ours.push(process.seconds);
+        memory.ours.push(process.peak_rss_bytes / 1e6);
+    }
+    record.put(seconds)?;
+    record.put(memory)
+}
+
+fn beside_mlx_lm(context: &Context, selection: &Selection, record: &mut Record) -> Result<()> {
+    let mut row = Row::new(40, "decode 4-bit, mlx-lm on MLX's CPU device", "mlx-lm", "");
+    let Some(mlx_lm) = context.mlx_lm.as_ref().filter(|_| !selection.quick && selection.has(&row.name)) else {
+        return Ok(());
+    };
+    let model = context.pair(Format::Q4)?.mlx;
+    let short = ["--prompt-tokens", "4", "--new-tokens", "4"];
+    row.take_turns(
+        1,
+        || number(&context.ours.bench(&model, &short)?, DECODE),
+        || number(&mlx_lm.run(&model, 4, 4)?, DECODE),
+    )?;
+    record.put(row)
 }
 
 /// What prefill and decode spend their time on.
@@ -142,8 +188,13 @@ impl Context {
 }
 
 impl Row {
-    fn new(name: &str, unit: &'static str, peer: &'static str, goal: &'static str) -> Self {
-        Self { name: name.to_owned(), unit, peer, ours: Vec::new(), theirs: Vec::new(), goal }
+    fn new(place: usize, name: &str, peer: &str, goal: &str) -> Self {
+        let [name, unit, peer, goal] = [name, TOKENS_PER_SECOND, peer, goal].map(str::to_owned);
+        Self { place, name, unit, peer, ours: Vec::new(), theirs: Vec::new(), goal }
+    }
+
+    fn unit(self, unit: &str) -> Self {
+        Self { unit: unit.to_owned(), ..self }
     }
 
     fn take_turns(

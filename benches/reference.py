@@ -1,6 +1,6 @@
 """mlx-lm on a model folder, greedy, one sequence: prints one line of JSON.
 
-usage: mlx_lm.py MODEL PROMPT_TOKENS NEW_TOKENS REPEATS
+usage: reference.py MODEL PROMPT_TOKENS NEW_TOKENS REPEATS
 """
 
 import json

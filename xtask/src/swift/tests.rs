@@ -96,7 +96,7 @@ impl Bench {
     /// Our style, held by the toolchain's own formatter.
     fn format(&self) -> Result<u64> {
         let mut swift = self.command("swift", &self.root);
-        swift.args(["format", "lint", "--strict", "--recursive", "--configuration", ".swift-format"]);
+        swift.args(["format", "lint", "--strict", "--recursive"]);
         swift.args(["Package.swift", "swift", "examples", "benches"]);
         sh::run(&mut swift)?;
         Ok(1)

@@ -46,7 +46,6 @@ pub fn link(home: &Path, archive: &Path, mlx: &Mlx) -> Result<Linked> {
     lld.args(["-dylib", "-arch", "arm64", "-platform_version", "macos", "14.0", "14.0", "-dead_strip"]);
     lld.args(["-undefined", "dynamic_lookup", "-install_name", INSTALL_NAME, "-force_load"]).arg(archive);
     lld.arg("-exported_symbols_list").arg(&exports);
-    lld.arg(mlx.zig.with_file_name("lib/libc/darwin/libSystem.tbd"));
     sh::run(lld.arg("-o").arg(&hidden))?;
     Ok(Linked { resolved, hidden })
 }

@@ -44,11 +44,16 @@ impl Build<'_> {
 }
 
 /// Flags that keep the paths of this machine out of what is built.
-pub fn without_paths() -> Vec<String> {
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"));
+fn without_paths() -> Vec<String> {
     let mut flags = vec![format!("--remap-path-prefix={}=pocketmlx", sh::root().display())];
-    flags.extend(home.map(|home| format!("--remap-path-prefix={home}=cargo")));
+    flags.extend(home().map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
     flags
+}
+
+/// Where cargo keeps what it downloads.
+pub fn home() -> Option<PathBuf> {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    own.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
 }
 
 /// The symbols that the header declares, as the linker calls them.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::cargo::{self, INSTALL_NAME};
 use super::framework::NAME;
-use super::link::Linked;
+use super::link::{LIBRARIES, Linked};
 use super::table::Table;
 use super::target::{MACOS, Target};
 use crate::sh::{self, Result};
@@ -47,6 +47,7 @@ pub fn dylib(table: &mut Table, target: &Target, linked: &Linked) -> Result<()> 
         format!("{name}: dependencies"),
         if foreign.is_empty() { Ok(libraries.join(", ")) } else { Err(format!("{foreign:?}")) },
     );
+    table.expect(format!("{name}: looks for libmlx beside it"), LIBRARIES, &first("LC_RPATH", "path"));
     table.expect(format!("{name}: no undefined symbol"), "NOUNDEFS", flag(&headers, "NOUNDEFS"));
     let exported = symbols(&["--extern-only", "--defined-only"], &linked.hidden)?;
     check_exports(table, &format!("{name}: exported symbols"), &exported, true)?;
@@ -146,11 +147,11 @@ fn check_exports(table: &mut Table, what: &str, found: &BTreeSet<String>, only: 
     Ok(())
 }
 
-/// Nothing tells where it was built.
+/// Nothing tells where the crate was built. A standard library from source names its own files: on a Mac it comes built.
 fn check_paths(table: &mut Table, what: &str, file: &Path) -> Result<()> {
     let bytes = fs::read(file)?;
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME")).unwrap_or_default();
-    let places = [sh::root(), PathBuf::from(home).join(".cargo"), PathBuf::from("/usr/lib/rustlib")];
+    let mut places = vec![sh::root()];
+    places.extend(cargo::home());
     let found: Vec<_> = places
         .iter()
         .map(|path| path.to_string_lossy().into_owned())

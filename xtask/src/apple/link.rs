@@ -13,6 +13,9 @@ use crate::sh::{self, Result};
 
 const SYSTEM: &str = include_str!("../../apple/system.txt");
 
+/// Where the library looks for libmlx: beside it, in the framework.
+pub const LIBRARIES: &str = "@loader_path/Libraries";
+
 /// The libraries that were linked.
 pub struct Linked {
     /// By Zig: every symbol is resolved, but Zig exports all that is global.
@@ -36,6 +39,7 @@ pub fn link(home: &Path, archive: &Path, mlx: &Mlx) -> Result<Linked> {
         "-Wl,-headerpad_max_install_names",
     ]);
     zig.arg(format!("-Wl,-force_load,{}", archive.display())).arg(format!("-Wl,-install_name,{INSTALL_NAME}"));
+    zig.arg(format!("-Wl,-rpath,{LIBRARIES}"));
     zig.arg("-F").arg(&system).arg("-L").arg(&system).arg("-L").arg(&mlx.library).args(["-lmlx", "-lc++"]);
     sh::run(zig.args(&libraries).arg("-o").arg(&resolved))?;
 

@@ -35,8 +35,8 @@ pub fn run_verb(args: &[String]) -> Result<()> {
                 .into(),
         );
     }
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;
-    let places = Places { root: sh::root(), mlx_c: crate::mlx::source()?, cargo_home: home.into() };
+    let cargo_home = cargo::home().ok_or("neither CARGO_HOME nor HOME is set")?;
+    let places = Places { root: sh::root(), mlx_c: crate::mlx::source()?, cargo_home };
     for step in steps()? {
         println!("{}", step.to_string().lines().next().unwrap_or_default());
         step.take(&places)?;

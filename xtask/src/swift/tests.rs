@@ -65,6 +65,8 @@ pub fn run(args: &[String]) -> Result<()> {
         step("documentation", &mut || bench.documentation())?;
         step("README", &mut || bench.readme())?;
         step("examples/swift-chat", &mut || bench.chat())?;
+        let folder = bench.root.join("examples/PocketChat");
+        step("examples/PocketChat", &mut || bench.test_in(&folder, &[], "pocketchat"))?;
     }
     // The words of Rust's test runner, which `cargo xtask test` counts.
     println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored");
@@ -104,7 +106,11 @@ impl Bench {
 
     /// Builds and runs the package's tests; gives their number.
     fn test(&self, args: &[&str], scratch: &str) -> Result<u64> {
-        let mut swift = self.command("swift", &self.root);
+        self.test_in(&self.root, args, scratch)
+    }
+
+    fn test_in(&self, package: &Path, args: &[&str], scratch: &str) -> Result<u64> {
+        let mut swift = self.command("swift", package);
         swift.args(["test", "--quiet", "--scratch-path"]).arg(self.output.join(scratch)).args(args);
         let mut passed = 0;
         let succeeded = sh::stream(&mut swift, |line| passed = passed.max(count(line)))?;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::toolchain::Toolchain;
+use crate::c_tests::library::Library;
 use crate::sh::{self, Result};
 
 const USAGE: &str = "usage: cargo xtask swift-test [--release] [--library DIR] [--no-sanitizer] [FILTER]";
@@ -83,7 +84,7 @@ impl Bench {
         let name = if cfg!(target_os = "macos") { "libpocketmlx.dylib" } else { "libpocketmlx.so" };
         let built = match library {
             Some(folder) => folder.join(name),
-            None => build(&root, release)?.join(name),
+            None => Library::build(None, release)?.shared,
         };
         // A copy, because the next cargo command may build another.
         fs::copy(&built, folder.join(name)).map_err(|error| format!("{}: {error}", built.display()))?;
@@ -250,16 +251,6 @@ fn swift_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// Builds the library with the command's features, as the tests of the crate do, so that nothing is built twice; gives
-/// its folder.
-fn build(root: &Path, release: bool) -> Result<PathBuf> {
-    let began = Instant::now();
-    let mut cargo = Command::new(sh::cargo());
-    sh::run(cargo.current_dir(root).args(["build", "--quiet", "--lib"]).args(release.then_some("--release")))?;
-    println!("library: built in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(root.join("target").join(if release { "release" } else { "debug" }))
 }
 
 /// The 12 in `✔ Test run with 12 tests passed after 3.4 seconds.`

@@ -35,6 +35,7 @@ pub fn link(home: &Path, archive: &Path, mlx: &Mlx) -> Result<Linked> {
         "-target",
         "aarch64-macos.14.0",
         "-dynamiclib",
+        "-Wl,-S",
         "-Wl,-dead_strip",
         "-Wl,-headerpad_max_install_names",
     ]);

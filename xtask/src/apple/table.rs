@@ -31,14 +31,15 @@ impl Table {
 
     /// Prints the table; an error when a check failed.
     pub fn finish(self) -> Result<()> {
-        println!("\n{:<58} checked here", "");
+        let width = self.rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+        println!("\n{:<width$} checked here", "");
         let mut failed = 0;
         for (what, outcome) in &self.rows {
             match outcome {
-                Ok(found) => println!("{what:<58} ok: {found}"),
+                Ok(found) => println!("{what:<width$} ok: {found}"),
                 Err(wrong) => {
                     failed += 1;
-                    println!("{what:<58} FAILED: {wrong}");
+                    println!("{what:<width$} FAILED: {wrong}");
                 }
             }
         }

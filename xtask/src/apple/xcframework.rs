@@ -238,7 +238,7 @@ fn slice(target: &Target, binary: &Path) -> Result<Vec<Step>> {
         }
     }
     steps.push(run(&["dsymutil", &show(&program), "-o", &show(&symbols)]));
-    steps.push(run(&["strip", "-x", &show(&program)]));
+    steps.push(run(&["strip", "-S", "-x", &show(&program)]));
     Ok(steps)
 }
 

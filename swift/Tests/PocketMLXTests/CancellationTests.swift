@@ -57,7 +57,7 @@ import Testing
         #expect(try await session.respond(to: "Who are you?").completion.finishReason == .stop)
     }
 
-    /// Cancelling ends the waiting itself: a suspended engine would never wake the reader.
+    /// Cancelling ends a wait also while the engine is suspended and nothing comes.
     @Test func whileNothingComes() async throws {
         let engine = try Engine()
         let model = try await Model.load(.demo, engine: engine)

@@ -1,7 +1,7 @@
 //! `cargo xtask c-test`: the C programs of `tests/c` against the library, as C and as C++, linked both ways, under the
 //! sanitizers and valgrind.
 
-mod library;
+pub mod library;
 mod program;
 
 use std::fs;

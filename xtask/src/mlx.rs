@@ -29,35 +29,35 @@ pub fn run(args: &[String]) -> Result<()> {
         [flag, dir] if flag == "--lib" => Some(own_libmlx(Path::new(dir))?),
         _ => return Err("it takes no argument but --lib DIR".into()),
     };
-    let tools = needs::check()?;
     let workspace = Workspace::find()?;
-    let base = workspace.target.join("mlx");
-    fs::create_dir_all(&base)?;
-    let lock = File::create(base.join("lock"))?;
-    lock.lock()?;
-
-    let name = workspace.key();
-    let home = base.join(&name);
-    let built = !home.exists();
-    if built {
-        let partial = base.join("partial");
-        remove(&partial)?;
-        build(&workspace, &tools, &partial)?;
-        fs::rename(&partial, &home)?;
-    }
+    let (home, built) = workspace.built()?;
     let written = write_config(&workspace.root, &config(&home, lib.as_deref())?)?;
-    for entry in fs::read_dir(&base)? {
-        let path = entry?.path();
-        if path != home && path.is_dir() {
-            remove(&path)?;
-        }
-    }
     if built || written {
         eprintln!("mlx: ready; build with `cargo build --features mlx`");
     } else {
         eprintln!("mlx: nothing to do, {} is up to date", home.display());
     }
     Ok(())
+}
+
+/// What builds for other systems take over.
+pub struct Prepared {
+    /// The bindings of mlx-c.
+    pub bindings: PathBuf,
+    /// The sources of mlx-c.
+    pub mlx_c: PathBuf,
+}
+
+/// The sources of mlx-c, which mlx-sys carries.
+pub fn source() -> Result<PathBuf> {
+    Ok(Workspace::find()?.mlx_c)
+}
+
+/// Makes what is missing, and leaves cargo's configuration alone.
+pub fn prepare() -> Result<Prepared> {
+    let workspace = Workspace::find()?;
+    let (home, _) = workspace.built()?;
+    Ok(Prepared { bindings: home.join("bindings.rs"), mlx_c: workspace.mlx_c })
 }
 
 /// Where cargo has the things we need.
@@ -85,6 +85,30 @@ impl Workspace {
             mlx_c: manifest.with_file_name("src").join("mlx-c"),
             mlx_sys_version: text(&mlx_sys["version"])?,
         })
+    }
+
+    /// The folder with what was built, and whether that was now.
+    fn built(&self) -> Result<(PathBuf, bool)> {
+        let tools = needs::check()?;
+        let base = self.target.join("mlx");
+        fs::create_dir_all(&base)?;
+        let lock = File::create(base.join("lock"))?;
+        lock.lock()?;
+        let home = base.join(self.key());
+        let missing = !home.exists();
+        if missing {
+            let partial = base.join("partial");
+            remove(&partial)?;
+            build(self, &tools, &partial)?;
+            fs::rename(&partial, &home)?;
+        }
+        for entry in fs::read_dir(&base)? {
+            let path = entry?.path();
+            if path != home && path.is_dir() {
+                remove(&path)?;
+            }
+        }
+        Ok((home, missing))
     }
 
     /// A name that changes with whatever the result is made from.
@@ -128,10 +152,28 @@ fn build(workspace: &Workspace, tools: &needs::Tools, dir: &Path) -> Result<()> 
     remove(&scratch)
 }
 
-/// mlx-c and our clock, on all cores, into `libmlxc.a`.
+/// mlx-c and our clock, into `libmlxc.a`.
 fn compile(workspace: &Workspace, tools: &needs::Tools, dir: &Path, scratch: &Path) -> Result<()> {
-    let mut sources = vec![scratch.join("mach_time.cpp")];
-    for entry in fs::read_dir(workspace.mlx_c.join("mlx/c"))? {
+    let objects = compile_mlx_c(&workspace.mlx_c, &[scratch.join("mach_time.cpp")], scratch, |source, object| {
+        // Thin glue over libmlx: more optimisation would only take longer.
+        let mut cxx = Command::new(&tools.cxx);
+        cxx.args(["-std=c++20", "-O1", "-fPIC", "-w", "-include"]).arg(scratch.join("compat.h"));
+        cxx.arg("-I").arg(&workspace.mlx_c).arg("-I").arg(dir.join("mlx/include"));
+        cxx.arg("-c").arg(source).arg("-o").arg(object);
+        cxx
+    })?;
+    sh::run(Command::new("ar").arg("rcs").arg(dir.join("libmlxc.a")).args(&objects))
+}
+
+/// Compiles mlx-c and `more` into object files in `folder`, on all cores; `compiler` makes the command for a source.
+pub fn compile_mlx_c(
+    mlx_c: &Path,
+    more: &[PathBuf],
+    folder: &Path,
+    compiler: impl Fn(&Path, &Path) -> Command + Sync,
+) -> Result<Vec<PathBuf>> {
+    let mut sources = more.to_vec();
+    for entry in fs::read_dir(mlx_c.join("mlx/c"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|ext| ext == "cpp") {
             sources.push(path);
@@ -139,16 +181,12 @@ fn compile(workspace: &Workspace, tools: &needs::Tools, dir: &Path, scratch: &Pa
     }
     sources.sort();
     let objects: Vec<PathBuf> =
-        sources.iter().filter_map(|s| Some(scratch.join(s.file_name()?).with_extension("o"))).collect();
+        sources.iter().filter_map(|s| Some(folder.join(s.file_name()?).with_extension("o"))).collect();
     let jobs = Mutex::new(sources.iter().zip(&objects));
     let next = || jobs.lock().ok()?.next();
     let worker = || -> Result<()> {
         while let Some((source, object)) = next() {
-            // Thin glue over libmlx: more optimisation would only take longer.
-            let mut cxx = Command::new(&tools.cxx);
-            cxx.args(["-std=c++20", "-O1", "-fPIC", "-w", "-include"]).arg(scratch.join("compat.h"));
-            cxx.arg("-I").arg(&workspace.mlx_c).arg("-I").arg(dir.join("mlx/include"));
-            sh::run(cxx.arg("-c").arg(source).arg("-o").arg(object))?;
+            sh::run(&mut compiler(source, object))?;
         }
         Ok(())
     };
@@ -157,7 +195,7 @@ fn compile(workspace: &Workspace, tools: &needs::Tools, dir: &Path, scratch: &Pa
         let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| Err("a compile thread panicked".into())))
     })?;
-    sh::run(Command::new("ar").arg("rcs").arg(dir.join("libmlxc.a")).args(&objects))
+    Ok(objects)
 }
 
 /// What stands in for mlx-sys's build script. `rpath` reaches our own build script as `DEP_MLX_RPATH`.

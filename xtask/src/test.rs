@@ -48,6 +48,7 @@ pub fn run(args: &[String]) -> Result<()> {
     if quick {
         steps.push(skip("C programs", "--quick"));
         steps.push(skip("NEON", "--quick"));
+        steps.push(skip("Swift", "--quick"));
         steps.push(skip("MLX", "--quick"));
         steps.push(skip("parity", "--quick"));
     } else {
@@ -55,6 +56,10 @@ pub fn run(args: &[String]) -> Result<()> {
         steps.push(match crate::neon::check() {
             Ok(()) => cargo("NEON", &["xtask", "neon-test"]),
             Err(missing) => skip("NEON", &missing.to_string()),
+        });
+        steps.push(match crate::swift::toolchain::Toolchain::find() {
+            Ok(_) => cargo("Swift", &["xtask", "swift-test"]),
+            Err(missing) => skip("Swift", &missing.to_string()),
         });
         steps.extend(mlx_steps());
         steps.extend(python_steps());
@@ -71,12 +76,17 @@ fn mlx_steps() -> Vec<Step> {
     if !matches!(prepared.outcome, Outcome::Passed) {
         return vec![prepared];
     }
-    vec![
+    let mut steps = vec![
         prepared,
         cargo("MLX: lints", &["clippy", "--all-targets", "--features", "mlx", "--quiet", "--", "-D", "warnings"]),
         cargo("MLX: tests", &["test", "--features", "mlx", "--lib", "--test", "parity", "--test", "cli", "--", "mlx"]),
         cargo("MLX: exported symbols", &["xtask", "c-test", "--exports-only", "--features", "mlx"]),
-    ]
+    ];
+    steps.push(match crate::apple::check() {
+        Ok(()) => cargo("Apple", &["xtask", "apple-check"]),
+        Err(missing) => skip("Apple", &missing.to_string()),
+    });
+    steps
 }
 
 /// The checks beside Python's packages.

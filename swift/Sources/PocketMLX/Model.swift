@@ -1,0 +1,133 @@
+import CPocketMLX
+
+/// A loaded model. Any number of sessions share it.
+///
+/// Its memory goes back when the model, its sessions and their streams are gone.
+public final class Model: Sendable {
+    /// The engine that runs the model.
+    public let engine: Engine
+    let handle: Handle
+
+    /// In what precision a model computes.
+    public enum Precision: String, Sendable, Encodable {
+        /// What is fastest on the device without a loss that can be noticed.
+        case `default`
+        /// 32-bit floats throughout, for comparisons; slower.
+        case exact
+    }
+
+    private struct Options: Encodable {
+        var precision: Precision
+        var contextLength: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case precision
+            case contextLength = "context_length"
+        }
+    }
+
+    /// Loads a model.
+    ///
+    /// - Parameters:
+    ///   - source: A folder with an MLX checkpoint, or ``ModelSource/demo``.
+    ///   - engine: The engine that runs it; ``Engine/shared()`` when left out.
+    ///   - precision: In what precision it computes.
+    ///   - contextLength: The most tokens of prompt and answer; what the model was trained for when left out.
+    ///   - progress: Hears at least every 50 ms how far it is, on a thread of its own.
+    /// - Throws: ``PocketMLXError``; `CancellationError` when the task is cancelled.
+    public static func load(
+        _ source: ModelSource,
+        engine: Engine? = nil,
+        precision: Precision = .default,
+        contextLength: Int? = nil,
+        progress: (@Sendable (Progress) -> Void)? = nil
+    ) async throws -> Model {
+        let engine = try engine ?? Engine.shared()
+        let owner = try engine.handle.get()
+        let options = try json(Options(precision: precision, contextLength: contextLength))
+        let watcher = ProgressWatcher(progress)
+        let owned = try await withTaskCancellationHandler {
+            try await BlockingThreads.shared.runAlone {
+                try Owned.made(free: { pmlx_model_free($0) }) { out in
+                    withBytes(of: source.description) { source, sourceLength in
+                        withBytes(of: options) { options, optionsLength in
+                            watcher.watch { callback, user in
+                                pmlx_model_load(
+                                    owner.pointer, source, sourceLength, options, optionsLength, callback, user, out)
+                            }
+                        }
+                    }
+                }
+            }
+        } onCancel: {
+            watcher.cancel()
+        }
+        try Task.checkCancellation()
+        return Model(engine: engine, handle: Handle(owned))
+    }
+
+    private init(engine: Engine, handle: Handle) {
+        self.engine = engine
+        self.handle = handle
+    }
+
+    /// What a model is and the memory that it takes, without reading its weights.
+    ///
+    /// - Parameters:
+    ///   - source: As for loading.
+    ///   - contextLength: The context to estimate for; 4,096, or the model's own if that is shorter, when left out.
+    /// - Throws: ``PocketMLXError`` for what loading would be refused for.
+    public static func probe(_ source: ModelSource, contextLength: Int? = nil) async throws -> ModelProbe {
+        let options = try json(contextLength.map { ["context_length": $0] } ?? [:])
+        let text = try await BlockingThreads.shared.run {
+            try string { out in
+                withBytes(of: source.description) { source, sourceLength in
+                    withBytes(of: options) { pmlx_model_probe(source, sourceLength, $0, $1, out) }
+                }
+            }
+        }
+        return try value(ModelProbe.self, from: text)
+    }
+
+    /// What the model is.
+    ///
+    /// - Throws: ``PocketMLXError`` after ``close()``.
+    public func info() async throws -> ModelInfo {
+        let model = try handle.get()
+        let text = try await BlockingThreads.shared.run { try string { pmlx_model_info(model.pointer, $0) } }
+        return try value(ModelInfo.self, from: text)
+    }
+
+    /// The token ids of a text.
+    ///
+    /// - Parameters:
+    ///   - text: Any text.
+    ///   - addingSpecialTokens: Whether tokens such as the one that begins a text are added.
+    /// - Throws: ``PocketMLXError`` after ``close()``.
+    public func tokens(of text: String, addingSpecialTokens: Bool = false) throws -> [UInt32] {
+        let model = try handle.get()
+        let tokens = try Owned.made(free: { pmlx_tokens_free($0) }) { out in
+            withBytes(of: text) { pmlx_model_tokenize(model.pointer, $0, $1, addingSpecialTokens ? 1 : 0, out) }
+        }
+        return withExtendedLifetime(tokens) {
+            let count = pmlx_tokens_len(tokens.pointer)
+            return Array(UnsafeBufferPointer(start: pmlx_tokens_data(tokens.pointer), count: count))
+        }
+    }
+
+    /// The text of token ids.
+    ///
+    /// - Throws: ``PocketMLXError`` for ids that the model doesn't have, and after ``close()``.
+    public func text(of tokens: [UInt32]) throws -> String {
+        let model = try handle.get()
+        return try tokens.withUnsafeBufferPointer { ids in
+            try string { pmlx_model_detokenize(model.pointer, ids.baseAddress, ids.count, $0) }
+        }
+    }
+
+    /// Lets the model go: it takes no new sessions, and its memory goes back when its sessions are closed or gone, too.
+    /// A model that is not used any more closes by itself.
+    public func close() {
+        handle.close("model")
+    }
+}

@@ -1,0 +1,3 @@
+import PocketMLX
+
+let model = try await Model.load(.demo)

@@ -35,6 +35,8 @@ extension Model {
             public static let weights = Stage(rawValue: PMLX_STAGE_WEIGHTS)
             /// The tokenizer is read.
             public static let tokenizer = Stage(rawValue: PMLX_STAGE_TOKENIZER)
+            /// Files are fetched from a hub.
+            public static let download = Stage(rawValue: PMLX_STAGE_DOWNLOAD)
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,6 +26,8 @@ pub enum Answer {
     Right,
     /// The right head, and the connection ends after so many bytes of the body.
     CutAfter(usize),
+    /// The right head and so many bytes of the body, then nothing until the client goes.
+    StallAfter(usize),
     /// The whole file with status 200, whatever was asked for.
     IgnoreRange,
     /// A part that begins elsewhere.
@@ -256,12 +258,15 @@ impl TestHub {
         if request.method == "HEAD" {
             return Ok(());
         }
-        if let Answer::CutAfter(bytes) = answer {
+        if let Answer::CutAfter(bytes) | Answer::StallAfter(bytes) = answer {
             body.truncate(*bytes);
         }
         for chunk in body.chunks(64 << 10) {
             stream.write_all(chunk)?;
             self.state.lock().unwrap().sent += chunk.len() as u64;
+        }
+        if matches!(answer, Answer::StallAfter(_)) {
+            stream.read(&mut [0])?;
         }
         Ok(())
     }

@@ -372,6 +372,13 @@ fn a_model_is_named_fetched_and_run() {
     assert_eq!(run("1", &ask).1, text);
     let (done, list, _) = run("1", &["list"]);
     assert!(done && list.contains("owner/demo") && !list.contains("not complete"), "{list}");
+    let (done, said, _) = run("1", &["doctor", "--verify"]);
+    assert!(done && said.contains("every file"), "{said}");
+    let blob = cache.path().join("models--owner--demo/blobs").join(git(&files[0].1));
+    fs::write(&blob, "x").unwrap();
+    let (done, _, said) = run("1", &["doctor", "--verify"]);
+    assert!(!done && said.contains(blob.to_str().unwrap()), "{said}");
+    fs::write(&blob, &files[0].1).unwrap();
     server.sent();
     let (done, _, said) = run("0", &["generate", "-m", "owner/unknown", "Hi"]);
     assert!(!done && said.contains("no-such"), "{said}");

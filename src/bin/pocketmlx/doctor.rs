@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::{outline, output};
+use crate::{hub, outline, output};
 
 /// Say what this machine and this build can do, and how to get more out of them
 #[derive(Debug, clap::Args)]
@@ -11,9 +11,15 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Instead, read all models in the cache and compare every file with its hash
+    #[arg(long)]
+    verify: bool,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
+    if args.verify {
+        return hub::verify(args.json);
+    }
     let mut facts = pocketmlx::system_info();
     if args.json {
         return output::json(&facts);

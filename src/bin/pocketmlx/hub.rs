@@ -1,10 +1,10 @@
-//! `pocketmlx pull`, `list`, `remove`, `gc`: the cache of models from a hub.
+//! `pocketmlx pull`, `list`, `remove`, `gc` and `doctor --verify`: the cache of models from a hub.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::SystemTime;
 
-use pocketmlx::{CachedModel, Hub, HubOptions, Removed, probe_config};
+use pocketmlx::{CachedModel, Code, Error, Hub, HubOptions, Removed, probe_config};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -94,6 +94,36 @@ pub fn gc(args: GcArgs) -> Result<(), Failure> {
         return output::text("nothing to remove\n");
     }
     output::text(&removed.iter().map(said).collect::<String>())
+}
+
+/// `doctor --verify`
+pub fn verify(json: bool) -> Result<(), Failure> {
+    interrupt::install()?;
+    let busy = interrupt::busy();
+    let mut bar = Bar::new();
+    let damaged = hub()?.verify(&mut |progress| {
+        bar.loading(progress);
+        if busy.hit() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.clear();
+    if busy.hit() {
+        return Err(Failure::Interrupted);
+    }
+    let damaged = damaged?;
+    if json {
+        output::json(&json!({ "damaged": damaged }))?;
+    } else if damaged.is_empty() {
+        output::text("every file in the cache is what the hub announced\n")?;
+    }
+    match damaged.as_slice() {
+        [] => Ok(()),
+        damaged => {
+            let names: Vec<_> = damaged.iter().map(|path| path.display().to_string()).collect();
+            let message = format!("{} damaged files in the cache: {}", names.len(), names.join(", "));
+            let hint = "remove them; `pocketmlx pull` fetches them again";
+            Err(Error::new(Code::CorruptFile, message).with_hint(hint).into())
+        }
+    }
 }
 
 fn hub() -> Result<Hub, Failure> {

@@ -266,7 +266,8 @@ impl TestHub {
             self.state.lock().unwrap().sent += chunk.len() as u64;
         }
         if matches!(answer, Answer::StallAfter(_)) {
-            stream.read(&mut [0])?;
+            // Ends when the client does.
+            stream.read_exact(&mut [0])?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::quantization::quantization;
-use super::spec::{Activation, Attention, Ffn, Layer, Linear, Mixer, Mlp, Norm, NormKind, Rope, Spec};
+use super::spec::{Activation, Attention, Ffn, Layer, Linear, Mixer, Mlp, Norm, NormKind, PerLayerInputs, Rope, Spec};
 use crate::error::Result;
 
 pub(super) const MAX_LAYERS: usize = 1024;
@@ -125,6 +125,20 @@ impl Sizes {
     /// A norm of the residual stream.
     pub fn norm(&self, name: impl Into<String>) -> Norm {
         self.norm_of(name, self.hidden)
+    }
+
+    /// Inputs of each layer that Gemma 3n and 4 look up, `width` numbers wide; `rows` tokens have some.
+    pub fn per_layer_inputs(&self, rows: usize, width: usize) -> PerLayerInputs {
+        let all = self.layers * width;
+        PerLayerInputs {
+            width,
+            table: linear("model.embed_tokens_per_layer", rows, all, false),
+            table_scale: (width as f32).sqrt(),
+            projection: linear("model.per_layer_model_projection", all, self.hidden, false),
+            projection_scale: (self.hidden as f64).powf(-0.5) as f32,
+            norm: self.norm_of("model.per_layer_projection_norm", width),
+            scale: 0.5f32.sqrt(),
+        }
     }
 
     /// A norm of the family's kind.

@@ -131,16 +131,7 @@ impl<'a> Family<'a> {
         const VOCAB: &str = "vocab_size_per_layer_input";
         let (sizes, width) = (&self.sizes, self.input);
         let rows = self.config.usize(VOCAB, 1..=blocks::MAX_VOCAB)?;
-        let all = sizes.layers * width;
-        Ok(PerLayerInputs {
-            width,
-            table: linear("model.embed_tokens_per_layer", rows, all, false),
-            table_scale: (width as f32).sqrt(),
-            projection: linear("model.per_layer_model_projection", all, sizes.hidden, false),
-            projection_scale: (sizes.hidden as f64).powf(-0.5) as f32,
-            norm: sizes.norm_of("model.per_layer_projection_norm", width),
-            scale: 0.5f32.sqrt(),
-        })
+        Ok(sizes.per_layer_inputs(rows, width))
     }
 
     fn layer(&self, i: usize) -> Layer {

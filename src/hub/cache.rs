@@ -188,11 +188,9 @@ impl Cache {
             return Err(Error::new(Code::NotFound, format!("{} is not in the cache {}", id.id(), self.root.display()))
                 .with_hint("`pocketmlx list` prints what is"));
         }
-        for entry in entries(&self.locks(id))? {
-            if !is_free(&entry.path())? {
-                return Err(Error::new(Code::Busy, format!("{}: a download of it is running", id.id()))
-                    .with_hint("wait for it, or stop it first"));
-            }
+        if self.is_busy(id)? {
+            return Err(Error::new(Code::Busy, format!("{}: a download of it is running", id.id()))
+                .with_hint("wait for it, or stop it first"));
         }
         let bytes = self.model(id)?.bytes;
         fs::remove_dir_all(&path).map_err(|e| Error::io(&path, &e))?;
@@ -231,11 +229,29 @@ impl Cache {
         Ok(removed)
     }
 
-    /// Removes blobs that no snapshot links, and half-done ones that nobody writes.
+    /// Whether something of a model is being fetched.
+    fn is_busy(&self, id: &RepositoryId) -> Result<bool> {
+        for entry in entries(&self.locks(id))? {
+            if !is_free(&entry.path())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes whole snapshots that no branch or tag names where another is named, blobs that no snapshot links, and
+    /// half-done ones that nobody writes.
     fn remove_unused(&self, id: &RepositoryId, model: &CachedModel) -> Result<u64> {
+        let named = |revision: &CachedRevision| revision.complete && !revision.references.is_empty();
+        let superseded = model.revisions.iter().any(named) && !self.is_busy(id)?;
         let mut used = Vec::new();
         for revision in &model.revisions {
-            linked_blobs(&revision.path, &mut used)?;
+            // One that is not complete may be on its way.
+            if superseded && revision.complete && revision.references.is_empty() {
+                fs::remove_dir_all(&revision.path).map_err(|e| Error::io(&revision.path, &e))?;
+            } else {
+                linked_blobs(&revision.path, &mut used)?;
+            }
         }
         let mut bytes = 0;
         for entry in entries(&model.path.join("blobs"))? {

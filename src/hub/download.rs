@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -153,8 +153,16 @@ impl Report<'_, '_> {
             })?;
         }
         drop(results);
-        let stop = StopOnDrop(transfer);
-        let mut left = files.len();
+        let outcome = self.collect(transfer, &inbox, files.len());
+        if outcome.is_err() {
+            // Ends the threads, which nobody waits for.
+            transfer.stopped.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Takes in the results of `left` files, and reports meanwhile.
+    fn collect(&mut self, transfer: &Transfer, inbox: &Receiver<(String, Result<()>)>, mut left: usize) -> Result<()> {
         while left > 0 {
             match inbox.recv_timeout(REPORT_EVERY) {
                 Ok((name, result)) => {
@@ -169,17 +177,7 @@ impl Report<'_, '_> {
             }
             self.tell(transfer.done.load(Ordering::Relaxed), transfer.fetched.load(Ordering::Relaxed))?;
         }
-        std::mem::forget(stop);
         Ok(())
-    }
-}
-
-/// Ends the threads of a download that is left early.
-struct StopOnDrop<'a>(&'a Transfer);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.stopped.store(true, Ordering::Relaxed);
     }
 }
 

@@ -60,11 +60,10 @@ impl Transfer {
     pub fn file(&self, file: &RemoteFile) -> Result<()> {
         let blob = self.hub.cache.blob(&self.id, &file.hash);
         let mut counted = Counted { total: &self.done, own: 0 };
+        // Held until a snapshot links the blob: what nothing links and nobody locks may be collected.
+        let _lock = self.lock(file)?;
         if !has(&blob, file.bytes) {
-            let _lock = self.lock(file)?;
-            if !has(&blob, file.bytes) {
-                self.fetch(file, &blob, &mut counted)?;
-            }
+            self.fetch(file, &blob, &mut counted)?;
         }
         counted.set(file.bytes);
         self.hub.cache.link(&self.id, &self.commit, file)

@@ -107,7 +107,8 @@ impl Hub {
         self.cache.remove(&source.parse()?)
     }
 
-    /// Removes blobs that no snapshot links and half-done files that nobody is writing; then, while the cache is larger
+    /// Removes snapshots of a model that no branch or tag leads to any longer while another is, blobs that no snapshot
+    /// links, and half-done files that nobody is writing; then, while the cache is larger
     /// than `keep_under` bytes, whole models, the one first that was not used for the longest time.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use std::time::Instant;
 use crate::sh::{self, Result};
 
 const SUITE: &str = "trixie";
-const MIRROR: &str = "http://deb.debian.org/debian";
 /// Besides Swift: a C library to compile against, and what SwiftPM calls.
 const PACKAGES: [&str; 5] = ["swiftlang", "libc6-dev", "libstdc++-14-dev", "git", "ca-certificates"];
 
@@ -157,10 +156,11 @@ fn debootstrap(root: &Path) -> Result<()> {
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
     }
-    let mirror = std::env::var("POCKETMLX_DEBIAN_MIRROR").unwrap_or_else(|_| MIRROR.to_owned());
-    eprintln!("swift: fetching the base of Debian 13 from {mirror}");
+    eprintln!("swift: fetching the base of Debian 13");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "debootstrap", "--variant=minbase", SUITE]).arg(&partial).arg(&mirror);
+    command.args(["--mount", "debootstrap", "--variant=minbase", SUITE]).arg(&partial);
+    // Without one, debootstrap takes Debian's own.
+    command.args(std::env::var_os("POCKETMLX_DEBIAN_MIRROR"));
     sh::run(&mut command)?;
     fs::rename(&partial, root)?;
     eprintln!("swift: base ready in {:.0} s", began.elapsed().as_secs_f64());

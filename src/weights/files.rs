@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::gguf::Gguf;
 pub(crate) use super::map::Access;
 use super::{Storage, map};
 use crate::error::{Code, Error, Result};
@@ -24,6 +25,9 @@ pub(crate) enum ModelFiles {
     /// A model in memory.
     #[cfg_attr(not(any(test, feature = "demo")), expect(dead_code, reason = "nothing else is in memory yet"))]
     Memory(BTreeMap<String, Storage>),
+    /// A GGUF file, which is the whole model; there are no files beside it.
+    #[allow(dead_code)]
+    Gguf(Arc<Gguf>),
 }
 
 impl ModelFiles {
@@ -32,6 +36,7 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => folder.display().to_string(),
             Self::Memory(_) => "demo".into(),
+            Self::Gguf(gguf) => gguf.label().into(),
         }
     }
 
@@ -40,6 +45,16 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => folder.join(name).display().to_string(),
             Self::Memory(_) => format!("demo: {name}"),
+            Self::Gguf(gguf) => gguf.label().into(),
+        }
+    }
+
+    /// The GGUF file, where the model is one.
+    #[allow(dead_code)]
+    pub fn gguf(&self) -> Option<&Gguf> {
+        match self {
+            Self::Gguf(gguf) => Some(gguf),
+            Self::Folder(_) | Self::Memory(_) => None,
         }
     }
 
@@ -48,6 +63,7 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => is_relative(name) && folder.join(name).is_file(),
             Self::Memory(files) => files.contains_key(name),
+            Self::Gguf(_) => false,
         }
     }
 
@@ -103,6 +119,7 @@ impl ModelFiles {
                 let inside = |name: &&String| name.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'));
                 names.extend(files.keys().filter(inside).cloned());
             }
+            Self::Gguf(_) => {}
         }
         Ok(names)
     }
@@ -112,6 +129,7 @@ impl ModelFiles {
         let folder = match self {
             Self::Folder(folder) => folder,
             Self::Memory(files) => return Ok(files.get(name).cloned()),
+            Self::Gguf(_) => return Ok(None),
         };
         if !is_relative(name) {
             return Err(Error::invalid(format!("{name:?} is not the name of a model's file")));

@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod checkpoint;
+pub mod gguf;
 pub mod models;
 pub mod numbers;
 pub mod tensors;

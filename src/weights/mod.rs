@@ -15,6 +15,8 @@ mod linear;
 #[allow(unsafe_code)]
 mod map;
 mod names;
+#[cfg_attr(not(test), allow(dead_code))]
+mod quantize;
 mod shards;
 mod tensors;
 #[cfg(test)]
@@ -24,6 +26,8 @@ mod unique;
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 pub(crate) use names::{check_names, is_missing_head, needed_bytes};
+#[allow(unused_imports)]
+pub(crate) use quantize::{Quantized, quantize};
 pub(crate) use tensors::Tensors;
 
 /// Number formats of stored tensors.

@@ -2,6 +2,7 @@
 
 mod header;
 mod linear;
+mod quantize;
 mod shards;
 
 use std::collections::BTreeMap;

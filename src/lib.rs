@@ -3,6 +3,8 @@
 
 mod arch;
 mod backend;
+#[cfg(feature = "hub")]
+mod catalog;
 mod engine;
 mod error;
 mod event;
@@ -27,6 +29,8 @@ mod support;
 pub use backend::cpu::benchmarks;
 
 pub use backend::Precision;
+#[cfg(feature = "hub")]
+pub use catalog::{Fit, FitOptions, ModelInfo, ModelTask, RecommendOptions, Recommendation, Seen, Support, recommend};
 pub use engine::{
     Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,
     SessionOptions, Text, probe, probe_config, system_info,
@@ -35,8 +39,9 @@ pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Progress, Stage, Timings, TokenLogprob, Usage};
 #[cfg(feature = "hub")]
 pub use hub::{
-    CachedModel, CachedRevision, Hub, HubOptions, HubProgress, Removed, RepositoryId, Token, Transport,
-    TransportRequest, TransportResponse,
+    CachedModel, CachedRevision, Gated, Hub, HubOptions, HubProgress, ModelMetadata, ModelQuantization, ModelVersion,
+    Removed, RepositoryId, SearchOptions, SearchSort, Token, Transport, TransportRequest, TransportResponse,
+    VersionKind,
 };
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
 

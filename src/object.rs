@@ -6,6 +6,27 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+/// Gives options a constructor from JSON.
+macro_rules! from_json {
+    ($($kind:ty: $what:literal),*) => { $(
+        impl $kind {
+            /// Parses the options from JSON; empty input means all defaults.
+            ///
+            /// # Errors
+            /// `InvalidArgument` naming the key that is wrong or unknown.
+            pub fn from_json(json: &[u8]) -> $crate::error::Result<Self> {
+                if json.is_empty() {
+                    return Ok(Self::default());
+                }
+                let $crate::object::Object(options) = serde_json::from_slice(json)
+                    .map_err(|e| $crate::error::Error::invalid(format!("{} options: {e}", $what)))?;
+                Ok(options)
+            }
+        }
+    )* };
+}
+pub(crate) use from_json;
+
 /// A value that was read from an object.
 pub(crate) struct Object<T>(pub T);
 

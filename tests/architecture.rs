@@ -15,10 +15,10 @@ const MOST_LINES: usize = 800;
 const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
-    ("object", &[]),
+    ("object", &["error"]),
     ("request", &["error", "object"]),
     ("weights", &["error", "arch::spec"]),
-    ("hub", &["error", "event"]),
+    ("hub", &["error", "event", "object"]),
     ("source", &["error", "hub", "weights"]),
     ("arch", &["error", "weights::ModelFiles", "weights::Storage", "weights::gguf"]),
     ("text", &["error", "request", "weights::ModelFiles", "weights::gguf"]),
@@ -33,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "output", "VERSION",
         ],
     ),
+    ("catalog", &["error", "object", "arch", "backend::Precision", "engine", "hub"]),
 ];
 
 /// What nobody may name beside the module itself and the engine, which picks one.

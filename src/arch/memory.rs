@@ -1,8 +1,8 @@
-//! What a model takes in memory beside its weights.
+//! What a model takes in memory: its weights, as its shapes tell, and what there is beside them.
 
 use serde::Serialize;
 
-use super::spec::{Ffn, Linear, Mixer, Mlp, Spec};
+use super::spec::{Ffn, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
@@ -14,6 +14,82 @@ pub(crate) struct Memory {
     pub kv: u64,
     /// Activations of one step, in f32: a full slice of a prompt, and the logits of one row.
     pub work: u64,
+}
+
+/// What the shapes of a model say of its weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Weights {
+    /// Numbers in matrices and norms.
+    pub parameters: u64,
+    /// Bytes of the tensors.
+    pub bytes: u64,
+    /// Bytes that one token reads: of tables one row, of experts the chosen ones.
+    pub read: u64,
+}
+
+impl Weights {
+    /// Counts `copies` of a matrix, of which a token reads `read`.
+    fn matrix(&mut self, spec: &Spec, linear: &Linear, copies: u64, read: u64) {
+        let numbers = linear.outputs as u64 * linear.inputs as u64;
+        let bytes = matrix_bytes(spec, linear);
+        self.parameters = self.parameters.saturating_add(numbers.saturating_mul(copies));
+        self.bytes = self.bytes.saturating_add(bytes.saturating_mul(copies));
+        self.read = self.read.saturating_add(bytes.saturating_mul(read));
+    }
+}
+
+/// Bytes of a matrix, or of one expert's. Not quantized, numbers take 2 bytes.
+fn matrix_bytes(spec: &Spec, linear: &Linear) -> u64 {
+    let numbers = linear.outputs as u64 * linear.inputs as u64;
+    let format = spec
+        .quantization
+        .as_ref()
+        .and_then(|quantization| quantization.overrides.get(&linear.name).copied().unwrap_or(quantization.default));
+    match format.filter(|format| linear.inputs.is_multiple_of(format.group_size)) {
+        None => numbers.saturating_mul(2),
+        Some(QuantizationFormat { bits, group_size, mode }) => {
+            // A scale and a bias of 2 bytes each, or a scale of one byte.
+            let group = if mode == QuantizationMode::Affine { 4 } else { 1 };
+            numbers.saturating_mul(bits as u64) / 8 + numbers / group_size as u64 * group
+        }
+    }
+}
+
+/// Computes the size of the weights from shapes alone, as `mlx_lm.convert` would write them. A head that a checkpoint
+/// may lack is taken to be the embedding table.
+pub(crate) fn weights(spec: &Spec) -> Weights {
+    let mut sum = Weights::default();
+    let head = spec.head.as_ref().filter(|_| !spec.head_optional);
+    let tables = [Some(&spec.embedding), spec.positions.as_ref(), spec.per_layer_inputs.as_ref().map(|i| &i.table)];
+    let tables: Vec<_> = tables.into_iter().flatten().collect();
+    let expert_matrices = spec.layers.iter().filter_map(|layer| match &layer.ffn {
+        Ffn::Moe(moe) => Some(moe),
+        _ => None,
+    });
+    let mut routed: Vec<&Linear> = Vec::new();
+    for moe in expert_matrices {
+        for linear in moe.mlp.gate_up.iter().chain([&moe.mlp.down]) {
+            sum.matrix(spec, linear, moe.experts as u64, moe.routing.top_k as u64);
+            routed.push(linear);
+        }
+    }
+    for linear in spec.linears() {
+        if spec.head.as_ref().is_some_and(|head| std::ptr::eq(head, linear)) && head.is_none()
+            || routed.iter().any(|expert| std::ptr::eq(*expert, linear))
+        {
+            continue;
+        }
+        let is_table = tables.iter().any(|table| std::ptr::eq(*table, linear));
+        let is_head = head.is_none() && std::ptr::eq(&spec.embedding, linear);
+        sum.matrix(spec, linear, 1, u64::from(!is_table || is_head));
+    }
+    for norm in spec.norms() {
+        let numbers = (norm.size * norm.heads * norm.weights.len().min(1)) as u64;
+        sum.parameters += numbers;
+        sum.bytes += 2 * numbers;
+        sum.read += 2 * numbers;
+    }
+    sum
 }
 
 fn rows(linears: &[Linear]) -> u64 {

@@ -53,7 +53,7 @@ use serde_json::Value;
 use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
-pub(crate) use memory::memory;
+pub(crate) use memory::{Memory, memory, weights};
 use spec::Spec;
 
 const CONFIG: &str = "config.json";
@@ -163,13 +163,17 @@ pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
         return Err(Error::new(Code::NotFound, format!("{label}: there is no such file"))
             .with_hint("every model has one; download the whole model"));
     };
-    let json = (*json).as_ref();
+    from_json((*json).as_ref(), &label)
+}
+
+/// The spec of a model, from the bytes of its config.json. `label` is what messages call that file.
+pub(crate) fn from_json(json: &[u8], label: &str) -> Result<Spec> {
     if json.len() > MAX_CONFIG {
         return Err(Error::corrupt(label, format_args!("{} bytes are more than {MAX_CONFIG}", json.len())));
     }
     // The parser gives up at a depth of 128.
-    let config = serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(&label, not_json(json, &e)))?;
-    from_config(&config, &label)
+    let config = serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(label, not_json(json, &e)))?;
+    from_config(&config, label)
 }
 
 /// The spec of a model, from the content of its config.json. `label` is what messages call that file.

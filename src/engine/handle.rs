@@ -48,10 +48,7 @@ impl Engine {
                 return Err(Error::invalid("memory_limit_bytes is 0").with_hint("leave it out for the default"));
             }
             Some(limit) => limit,
-            None => match super::memory::total() {
-                0 => u64::MAX,
-                total => total / 5 * 4,
-            },
+            None => super::memory::default_limit(),
         };
         Worker::get()?;
         let shared = Shared { options, compute, budget: Arc::new(Budget::new(limit)), suspended: Arc::default() };

@@ -15,6 +15,14 @@ pub(super) fn total() -> u64 {
     }
 }
 
+/// Bytes that the models of an engine may take by default.
+pub(super) fn default_limit() -> u64 {
+    match total() {
+        0 => u64::MAX,
+        total => total / 5 * 4,
+    }
+}
+
 /// Bytes that could be taken now without swapping; 0 when it can't be told.
 pub(super) fn available() -> u64 {
     read().map_or(0, |system| system.available_memory())

@@ -2,6 +2,7 @@
 
 mod answer;
 mod budget;
+mod capacity;
 mod channel;
 mod decode;
 mod device;
@@ -27,6 +28,7 @@ mod slot;
 mod text;
 mod worker;
 
+pub(crate) use capacity::Capacity;
 pub use channel::Poll;
 pub use device::system_info;
 pub use generation::{Canceller, Generation};

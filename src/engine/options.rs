@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::backend::Precision;
 use crate::error::{Error, Result};
-use crate::object::{self, Object};
+use crate::object;
 use crate::request::{Message, Request};
 
 /// What computes.
@@ -103,22 +103,4 @@ pub struct SessionOptions {
     pub defaults: Request,
 }
 
-macro_rules! from_json {
-    ($($kind:ty: $what:literal),*) => { $(
-        impl $kind {
-            /// Parses the options from JSON; empty input means all defaults.
-            ///
-            /// # Errors
-            /// `InvalidArgument` naming the key that is wrong or unknown.
-            pub fn from_json(json: &[u8]) -> Result<Self> {
-                if json.is_empty() {
-                    return Ok(Self::default());
-                }
-                let Object(options) = serde_json::from_slice(json)
-                    .map_err(|e| Error::invalid(format!("{} options: {e}", $what)))?;
-                Ok(options)
-            }
-        }
-    )* };
-}
-from_json!(EngineOptions: "engine", LoadOptions: "load", ProbeOptions: "probe", SessionOptions: "session");
+object::from_json!(EngineOptions: "engine", LoadOptions: "load", ProbeOptions: "probe", SessionOptions: "session");

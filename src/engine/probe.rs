@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::device::Compute;
-use super::options::{EngineOptions, ProbeOptions};
+use super::capacity::Capacity;
+use super::options::ProbeOptions;
 use crate::arch;
-use crate::backend::{CacheLayout, Precision};
 use crate::error::Result;
 use crate::source;
 use crate::weights::{self, Tensors};
@@ -33,11 +32,9 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     let tensors = Tensors::probe(&files)?;
     weights::check_names(&spec, &tensors)?;
     let weight_bytes = weights::needed_bytes(&spec, &tensors);
-    let compute = Compute::choose(&EngineOptions::default())?;
-    let precision = compute.precision(Precision::Default, &tensors);
-    let memory = arch::memory(&spec, context, |kv_heads, head_dim, positions| {
-        compute.cache_bytes(precision, CacheLayout { kv_heads, head_dim, window: None }, positions)
-    });
+    let capacity = Capacity::here(None, false)?;
+    let precision = capacity.precision(&tensors);
+    let memory = capacity.memory(&spec, context, precision);
     Ok(json!({
         "source": files.label(),
         "supported": true,

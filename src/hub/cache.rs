@@ -13,6 +13,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::{Serialize, Serializer};
+
 use super::HubProgress;
 use super::fetch::Hasher;
 use super::listing::{Hash, INDEX, RemoteFile};
@@ -30,7 +32,7 @@ pub(super) struct Cache {
 }
 
 /// A model in the cache.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CachedModel {
     /// `owner/name`.
     pub id: String,
@@ -39,13 +41,15 @@ pub struct CachedModel {
     /// Its snapshots.
     pub revisions: Vec<CachedRevision>,
     /// When one of its files was last read or written, as far as the file system tells.
+    /// In JSON, seconds since 1970.
+    #[serde(serialize_with = "seconds")]
     pub last_used: SystemTime,
     /// Where it lies.
     pub path: PathBuf,
 }
 
 /// A snapshot in the cache.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CachedRevision {
     /// The commit's hash.
     pub commit: String,
@@ -58,7 +62,7 @@ pub struct CachedRevision {
 }
 
 /// What was removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// `owner/name`.
     pub id: String,
@@ -157,7 +161,7 @@ impl Cache {
         Ok(models)
     }
 
-    fn model(&self, id: &RepositoryId) -> Result<CachedModel> {
+    pub fn model(&self, id: &RepositoryId) -> Result<CachedModel> {
         let path = self.repository(id);
         let (mut bytes, mut last_used) = (0, SystemTime::UNIX_EPOCH);
         for entry in entries(&path.join("blobs"))? {
@@ -180,6 +184,14 @@ impl Cache {
             });
         }
         Ok(CachedModel { id: id.id(), bytes, revisions, last_used, path })
+    }
+
+    /// Bytes of a snapshot's safetensors.
+    pub fn weight_bytes(&self, snapshot: &Path) -> Result<Option<u64>> {
+        let shards = entries(snapshot)?.into_iter().map(|entry| entry.path());
+        let shards = shards.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+        let sizes: Vec<_> = shards.filter_map(|path| Some(fs::metadata(path).ok()?.len())).collect();
+        Ok((!sizes.is_empty()).then(|| sizes.iter().sum()))
     }
 
     pub fn remove(&self, id: &RepositoryId) -> Result<Removed> {
@@ -351,6 +363,10 @@ fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(e) => Err(Error::io(folder, &e)),
     }
+}
+
+fn seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Whether nobody holds a lock.

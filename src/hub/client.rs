@@ -26,6 +26,13 @@ pub(super) struct Client {
     transport: Arc<dyn Transport>,
 }
 
+/// A short answer.
+pub(super) struct Page {
+    pub body: Vec<u8>,
+    /// Path and query of what comes next.
+    pub next: Option<String>,
+}
+
 /// Why there is no answer, and whether another try may help.
 pub(super) struct Refusal {
     pub error: Error,
@@ -46,11 +53,19 @@ impl Client {
     /// # Errors
     /// That of the last endpoint; `Cancelled` as soon as `stopped` says so.
     pub fn text(&self, path: &str, stopped: &dyn Fn() -> bool) -> Result<Vec<u8>> {
+        self.page(path, stopped).map(|page| page.body)
+    }
+
+    /// The same, with where the answer goes on.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn page(&self, path: &str, stopped: &dyn Fn() -> bool) -> Result<Page> {
         let mut last = Error::internal("a hub has no endpoint");
         for endpoint in &self.endpoints {
             for tried in 1..=TRIES {
                 let refusal = match self.read(endpoint, path) {
-                    Ok(body) => return Ok(body),
+                    Ok(page) => return Ok(page),
                     Err(refusal) => refusal,
                 };
                 tracing::debug!(endpoint, path, tried, error = %refusal.error, "the hub gave no answer");
@@ -64,8 +79,9 @@ impl Client {
         Err(last)
     }
 
-    fn read(&self, endpoint: &str, path: &str) -> Result<Vec<u8>, Refusal> {
+    fn read(&self, endpoint: &str, path: &str) -> Result<Page, Refusal> {
         let response = self.get(endpoint, path, Vec::new())?;
+        let next = response.header("link").and_then(next_page);
         let mut body = Vec::new();
         response.body.take(ANSWER_LIMIT + 1).read_to_end(&mut body).map_err(|e| Refusal {
             error: network(format!("{endpoint}{path}: the answer broke off: {e}")),
@@ -77,7 +93,12 @@ impl Client {
             let error = network(format!("{endpoint}{path}: the answer has more than {ANSWER_LIMIT} bytes"));
             return Err(Refusal { error, transient: false, retry_after: None, status: None });
         }
-        Ok(body)
+        Ok(Page { body, next })
+    }
+
+    /// Whether there is a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// A successful answer (200 or 206), after redirects. The token goes to the endpoint alone.
@@ -180,6 +201,17 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
+/// Path and query of the next page, from a `Link` header (RFC 8288). The host is left out: a mirror may pass on the
+/// header of the hub that it mirrors, and nobody else is to be asked.
+fn next_page(link: &str) -> Option<String> {
+    link.split(',').find_map(|part| {
+        let (url, parameters) = part.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+        let path = &url[if url.starts_with('/') { 0 } else { origin(url).len() }..];
+        (is_next && path.starts_with('/') && !path.starts_with("//")).then(|| path.to_owned())
+    })
+}
+
 /// An address without its query, which may hold a signature.
 fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
@@ -203,6 +235,17 @@ fn join(from: &str, location: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_page_is_found() {
+        let link = r#"<https://hub.example/api/models?cursor=abc>; rel="next""#;
+        assert_eq!(next_page(link).as_deref(), Some("/api/models?cursor=abc"));
+        assert_eq!(next_page(r#"</a?x=1>; rel="prev", </b?x=2>; rel="next""#).as_deref(), Some("/b?x=2"));
+        for link in ["", "<>", "</a>", r#"<//evil/x>; rel="next""#, r#"</a>; rel="last""#, r#"<https://h>; rel="next""#]
+        {
+            assert_eq!(next_page(link), None, "{link}");
+        }
+    }
 
     #[test]
     fn redirects_are_joined() {

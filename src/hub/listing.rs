@@ -85,33 +85,36 @@ struct Lfs {
 pub(super) fn fetch(client: &Client, id: &RepositoryId, stopped: &dyn Fn() -> bool) -> Result<Listing> {
     let path = format!("/api/models/{}/revision/{}?blobs=true", id.id(), encode(id.revision()));
     let body = client.text(&path, stopped).map_err(|error| error.context(id))?;
-    parse(id, &body)
+    Listing::parse(id, &body)
 }
 
-fn parse(id: &RepositoryId, body: &[u8]) -> Result<Listing> {
-    let wrong = |what: String| network(format!("{id}: the hub's list of files {what}"));
-    let answer: Answer = serde_json::from_slice(body).map_err(|e| wrong(format!("is not understood: {e}")))?;
-    if !is_commit(&answer.sha) {
-        return Err(wrong(format!("has the commit {:?}", answer.sha)));
-    }
-    let mut files = Vec::new();
-    for Sibling { rfilename: name, size, blob_id, lfs } in answer.siblings {
-        if !stays_inside(&name) {
-            let start: String = name.chars().take(80).collect();
-            return Err(wrong(format!("names {start:?}, which may lead out of the repository"))
-                .with_hint("do not use this repository"));
+impl Listing {
+    /// From the hub's answer.
+    pub fn parse(id: &RepositoryId, body: &[u8]) -> Result<Self> {
+        let wrong = |what: String| network(format!("{id}: the hub's list of files {what}"));
+        let answer: Answer = serde_json::from_slice(body).map_err(|e| wrong(format!("is not understood: {e}")))?;
+        if !is_commit(&answer.sha) {
+            return Err(wrong(format!("has the commit {:?}", answer.sha)));
         }
-        let (bytes, hash) = match (lfs, size, blob_id) {
-            (Some(Lfs { sha256, size }), ..) => (size, Hash::of_blob(&sha256)),
-            (None, Some(size), Some(id)) => (size, Hash::of_blob(&id)),
-            _ => (0, None),
-        };
-        let Some(hash) = hash else {
-            return Err(wrong(format!("gives no size and hash of {name}")));
-        };
-        files.push(RemoteFile { name, bytes, hash });
+        let mut files = Vec::new();
+        for Sibling { rfilename: name, size, blob_id, lfs } in answer.siblings {
+            if !stays_inside(&name) {
+                let start: String = name.chars().take(80).collect();
+                return Err(wrong(format!("names {start:?}, which may lead out of the repository"))
+                    .with_hint("do not use this repository"));
+            }
+            let (bytes, hash) = match (lfs, size, blob_id) {
+                (Some(Lfs { sha256, size }), ..) => (size, Hash::of_blob(&sha256)),
+                (None, Some(size), Some(id)) => (size, Hash::of_blob(&id)),
+                _ => (0, None),
+            };
+            let Some(hash) = hash else {
+                return Err(wrong(format!("gives no size and hash of {name}")));
+            };
+            files.push(RemoteFile { name, bytes, hash });
+        }
+        Ok(Listing { commit: answer.sha, files })
     }
-    Ok(Listing { commit: answer.sha, files })
 }
 
 /// Whether a path stays in its folder, on every system.
@@ -190,7 +193,7 @@ mod tests {
     fn listing(names: &[&str]) -> Result<Listing> {
         let siblings: Vec<_> =
             names.iter().map(|name| json!({"rfilename": name, "size": 3, "blobId": "a".repeat(40)})).collect();
-        parse(&id(), json!({"sha": "b".repeat(40), "siblings": siblings}).to_string().as_bytes())
+        Listing::parse(&id(), json!({"sha": "b".repeat(40), "siblings": siblings}).to_string().as_bytes())
     }
 
     #[test]

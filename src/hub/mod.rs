@@ -6,13 +6,17 @@
 //! files lie in [`cache`], and how a server is spoken to in [`client`].
 
 mod cache;
+mod card;
 mod client;
 mod download;
 mod fetch;
 mod listing;
+mod metadata;
 mod options;
+mod quantization;
 mod repository;
 mod retry;
+mod search;
 mod transport;
 mod ureq;
 
@@ -21,8 +25,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cache::{CachedModel, CachedRevision, Removed};
+pub use metadata::{Gated, ModelMetadata, ModelVersion, VersionKind};
 pub use options::{HubOptions, Token};
+pub use quantization::ModelQuantization;
 pub use repository::RepositoryId;
+pub use search::{SearchOptions, SearchSort};
 pub use transport::{Transport, TransportRequest, TransportResponse};
 
 use crate::error::Result;
@@ -91,12 +98,30 @@ impl Hub {
         download::run(self, &source.parse()?, check, progress)
     }
 
+    /// How a model's terms are accepted.
+    pub(crate) fn access_hint(&self, id: &str) -> String {
+        let page = format!("{}/{id}", self.client.endpoints.first().map_or("", String::as_str));
+        match self.client.has_token() {
+            true => format!("accept its terms at {page}, if that was not done with the account of the token"),
+            false => format!("accept its terms at {page}, then set HF_TOKEN"),
+        }
+    }
+
     /// The models in the cache, by name.
     ///
     /// # Errors
     /// `Io`.
     pub fn list(&self) -> Result<Vec<CachedModel>> {
         self.cache.list()
+    }
+
+    /// A model in the cache, complete or not.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what is no `owner/name`; `Io`.
+    pub fn cached_model(&self, source: &str) -> Result<Option<CachedModel>> {
+        let id: RepositoryId = source.parse()?;
+        if self.cache.repository(&id).is_dir() { self.cache.model(&id).map(Some) } else { Ok(None) }
     }
 
     /// Removes a model, all of its revisions.

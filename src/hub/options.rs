@@ -5,12 +5,16 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
+use crate::object;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// How to reach a hub. What is `None` or empty comes from the environment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct HubOptions {
     /// Addresses of the hub and of mirrors, tried in order; else `HF_ENDPOINT`, else the public hub.
     pub endpoints: Vec<String>,
@@ -22,8 +26,11 @@ pub struct HubOptions {
     pub offline: Option<bool>,
 }
 
+object::from_json!(HubOptions: "hub");
+
 /// An access token, which never shows in a log or message.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Token(pub(super) String);
 
 impl From<String> for Token {

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pocketmlx::{Device, EngineOptions, LoadOptions, Precision, Request};
 
 use crate::failure::Failure;
-use crate::{bench, chat, doctor, generate, hub, info, probe, render, score, size, tokenize};
+use crate::{bench, chat, doctor, generate, hub, info, probe, render, score, search, size, tokenize};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +16,9 @@ Examples:
   pocketmlx generate -m ./Qwen3-0.6B-4bit --request request.json --json
   pocketmlx chat -m ./Qwen3-0.6B-4bit --system \"You answer in one sentence.\"
   pocketmlx probe ./Qwen3-0.6B-4bit --context-length 32768
+  pocketmlx recommend --task code --memory 8GB
+  pocketmlx search qwen3 --author mlx-community
+  pocketmlx info mlx-community/Qwen3-4B-4bit
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
@@ -40,6 +43,8 @@ pub enum Command {
     Render(render::Args),
     Probe(probe::Args),
     Info(info::Args),
+    Search(search::SearchArgs),
+    Recommend(search::RecommendArgs),
     Pull(hub::PullArgs),
     List(hub::ListArgs),
     Remove(hub::RemoveArgs),
@@ -59,7 +64,7 @@ pub struct ModelArgs {
 /// Which model, given as an argument or by `-m`.
 #[derive(Debug, clap::Args)]
 pub struct PositionalModelArgs {
-    /// A folder that holds an MLX model [default: demo]
+    /// A folder that holds an MLX model, or owner/name of the hub [default: demo]
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     source: Option<String>,
     /// The same as MODEL

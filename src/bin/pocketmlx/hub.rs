@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use pocketmlx::{CachedModel, Code, Error, Hub, HubOptions, Removed, probe_config};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::progress::Bar;
@@ -69,7 +69,7 @@ pub fn pull(args: PullArgs) -> Result<(), Failure> {
 pub fn list(args: ListArgs) -> Result<(), Failure> {
     let models = hub()?.list()?;
     if args.json {
-        return output::json(&models.iter().map(facts).collect::<Vec<_>>());
+        return output::json(&models);
     }
     if models.is_empty() {
         return output::text("no models are in the cache; `pocketmlx pull owner/name` fetches one\n");
@@ -126,28 +126,12 @@ pub fn verify(json: bool) -> Result<(), Failure> {
     }
 }
 
-fn hub() -> Result<Hub, Failure> {
+/// The hub and the cache of the environment.
+pub fn hub() -> Result<Hub, Failure> {
     Ok(Hub::new(HubOptions::default())?)
 }
 
 fn said(removed: &Removed) -> String {
     let what = if removed.whole { "" } else { "unused files of " };
     format!("removed {what}{}, {}\n", removed.id, size::format(removed.bytes))
-}
-
-fn facts(model: &CachedModel) -> Value {
-    let seconds = model.last_used.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let revisions: Vec<_> = model
-        .revisions
-        .iter()
-        .map(|revision| {
-            json!({
-                "commit": revision.commit,
-                "references": revision.references,
-                "complete": revision.complete,
-                "path": revision.path,
-            })
-        })
-        .collect();
-    json!({ "id": model.id, "bytes": model.bytes, "last_used": seconds, "path": model.path, "revisions": revisions })
 }

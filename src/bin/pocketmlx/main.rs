@@ -19,6 +19,7 @@ mod probe;
 mod progress;
 mod render;
 mod score;
+mod search;
 mod size;
 mod stream;
 mod tokenize;
@@ -45,6 +46,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Probe(args) => probe::run(args),
         Command::Info(args) => info::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Search(args) => search::search(args),
+        Command::Recommend(args) => search::recommend(args),
         Command::Pull(args) => hub::pull(args),
         Command::List(args) => hub::list(args),
         Command::Remove(args) => hub::remove(args),

@@ -1,10 +1,11 @@
 //! `pocketmlx probe`
 
 use pocketmlx::ProbeOptions;
+use serde_json::Value;
 
 use crate::args::PositionalModelArgs;
 use crate::failure::Failure;
-use crate::{outline, output};
+use crate::{info, outline, output};
 
 /// Say whether a model can run here and what memory it takes; reads no weights
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let facts = pocketmlx::probe(args.model.source(), &ProbeOptions { context_length: args.context_length })?;
+    let source = args.model.source();
+    if let Some(facts) = info::of_hub(source, args.context_length)?
+        && facts.get("cached") == Some(&Value::Bool(false))
+    {
+        let facts = Value::Object(facts);
+        return if args.json { output::json(&facts) } else { output::text(&outline::of(&facts)) };
+    }
+    let facts = pocketmlx::probe(source, &ProbeOptions { context_length: args.context_length })?;
     if args.json { output::json(&facts) } else { output::text(&outline::of(&facts)) }
 }

@@ -1,0 +1,73 @@
+//! What this device has room for, and how fast it would be.
+
+use once_cell::sync::OnceCell;
+
+use super::device::Compute;
+use super::options::{Device, EngineOptions};
+use crate::arch;
+use crate::arch::spec::Spec;
+use crate::backend::cpu::Cpu;
+use crate::backend::{CacheLayout, Precision};
+use crate::error::Result;
+use crate::weights::Tensors;
+
+/// The share of the memory's speed that decoding reaches; benches/README.md has what was measured.
+const EFFICIENCY: f64 = 0.85;
+
+/// The device that engines choose by default.
+pub(crate) struct Capacity {
+    compute: Compute,
+    /// Bytes that models may take.
+    pub memory_bytes: u64,
+    /// How fast the device reads memory, where that can be measured.
+    pub read_bytes_per_second: Option<f64>,
+}
+
+impl Capacity {
+    /// This device, with an engine's default limit where `memory_bytes` names none. `measure` the memory's speed, which
+    /// takes about a third of a second once a process.
+    ///
+    /// # Errors
+    /// Those of choosing a device.
+    pub fn here(memory_bytes: Option<u64>, measure: bool) -> Result<Self> {
+        let compute = Compute::choose(&EngineOptions::default())?;
+        let memory_bytes = memory_bytes.unwrap_or_else(super::memory::default_limit);
+        let read_bytes_per_second = if measure { speed(&compute) } else { None };
+        Ok(Self { compute, memory_bytes, read_bytes_per_second })
+    }
+
+    /// What computes.
+    pub fn device(&self) -> Device {
+        self.compute.device()
+    }
+
+    /// In what precision a checkpoint is computed.
+    pub fn precision(&self, tensors: &Tensors) -> Precision {
+        self.compute.precision(Precision::Default, tensors)
+    }
+
+    /// What one sequence of a model takes beside the weights.
+    pub fn memory(&self, spec: &Spec, context: usize, precision: Precision) -> arch::Memory {
+        arch::memory(spec, context, |kv_heads, head_dim, positions| {
+            self.compute.cache_bytes(precision, CacheLayout { kv_heads, head_dim, window: None }, positions)
+        })
+    }
+
+    /// Tokens a second of one sequence whose every token reads so many bytes.
+    pub fn tokens_per_second(&self, bytes: u64) -> Option<f64> {
+        Some(self.read_bytes_per_second? * EFFICIENCY / bytes.max(1) as f64)
+    }
+}
+
+/// Measured for the CPU backend alone: a GPU's memory is not what processors see of it.
+fn speed(compute: &Compute) -> Option<f64> {
+    static SPEED: OnceCell<Option<f64>> = OnceCell::new();
+    match compute {
+        Compute::Cpu(threads) => *SPEED.get_or_init(|| {
+            let measured = threads.pool().and_then(|pool| Cpu::new(pool, Precision::Default)?.read_bytes_per_second());
+            measured.inspect_err(|error| tracing::debug!(%error, "the memory's speed could not be measured")).ok()
+        }),
+        #[cfg(feature = "mlx")]
+        Compute::Mlx(_) => None,
+    }
+}

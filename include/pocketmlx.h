@@ -259,6 +259,46 @@ PMLX_MUST_USE pmlx_error *pmlx_set_log(int32_t level, pmlx_log_fn callback, void
 /** @} */
 
 /**
+ * @defgroup progress Progress of what takes long
+ * @{
+ */
+
+/** Configuration and headers are read and checked. */
+#define PMLX_STAGE_CHECK 1
+
+/** Weights are taken over by the device. */
+#define PMLX_STAGE_WEIGHTS 2
+
+/** The tokenizer is read. */
+#define PMLX_STAGE_TOKENIZER 3
+
+/** Files are fetched from a hub. */
+#define PMLX_STAGE_DOWNLOAD 4
+
+/** How far a long operation has come. Borrowed: valid until the callback that got it returns. */
+typedef struct pmlx_progress {
+    /** Bytes of this struct that the library filled in. */
+    uint32_t struct_size;
+    /** `PMLX_STAGE_CHECK` and so on. Later versions may add stages. */
+    int32_t stage;
+    /** Bytes done. */
+    uint64_t done;
+    /** Bytes in all; 0 when not known. */
+    uint64_t total;
+    /** The current rate. */
+    double bytes_per_second;
+    /** What is being worked on, such as a file's name, with a NUL at the end. Never `NULL`. */
+    const char *item;
+    /** Bytes of `item`. */
+    size_t item_len;
+} pmlx_progress;
+
+/** Gets the progress of a long operation at least every 50 ms. Returns 0 to go on, 1 to cancel. */
+typedef int32_t (*pmlx_progress_fn)(void *user_data, const pmlx_progress *progress);
+
+/** @} */
+
+/**
  * @defgroup engine Engines
  * @{
  */
@@ -298,39 +338,6 @@ void pmlx_engine_free(pmlx_engine *engine);
  * @defgroup model Models
  * @{
  */
-
-/** Configuration and headers are read and checked. */
-#define PMLX_STAGE_CHECK 1
-
-/** Weights are taken over by the device. */
-#define PMLX_STAGE_WEIGHTS 2
-
-/** The tokenizer is read. */
-#define PMLX_STAGE_TOKENIZER 3
-
-/** Files are fetched from a hub. */
-#define PMLX_STAGE_DOWNLOAD 4
-
-/** How far a long operation has come. Borrowed: valid until the callback that got it returns. */
-typedef struct pmlx_progress {
-    /** Bytes of this struct that the library filled in. */
-    uint32_t struct_size;
-    /** `PMLX_STAGE_CHECK` and so on. Later versions may add stages. */
-    int32_t stage;
-    /** Bytes done. */
-    uint64_t done;
-    /** Bytes in all; 0 when not known. */
-    uint64_t total;
-    /** The current rate. */
-    double bytes_per_second;
-    /** What is being worked on, such as a file's name, with a NUL at the end. Never `NULL`. */
-    const char *item;
-    /** Bytes of `item`. */
-    size_t item_len;
-} pmlx_progress;
-
-/** Gets the progress of a long operation at least every 50 ms. Returns 0 to go on, 1 to cancel. */
-typedef int32_t (*pmlx_progress_fn)(void *user_data, const pmlx_progress *progress);
 
 /**
  * Whether a model is supported and how much memory it would take, as JSON, without reading its weights. `source` is
@@ -584,6 +591,86 @@ void pmlx_generation_cancel(pmlx_generation *generation);
 
 /** Cancels the generation and frees the handle; `NULL` is allowed. */
 void pmlx_generation_free(pmlx_generation *generation);
+
+/** @} */
+
+/**
+ * @defgroup hub Models of a hub and the cache on this device
+ * @{
+ */
+
+/**
+ * Fetches what a run needs of a model into the cache, unless it is there, and gives the folder, which
+ * `pmlx_model_load` takes (it takes the name, too). `source` is "owner/name" or "owner/name@revision". `options`, as
+ * for all functions of the hub, is JSON: "endpoints" (a list of addresses, tried in order), "token", "cache" (a
+ * folder), "offline"; what is left out comes from `HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE` and
+ * `HF_HUB_OFFLINE`. Blocks; `progress` (`NULL` for none) is called on this thread, and when it returns 1 the download
+ * fails with `PMLX_CANCELLED` and goes on where it was when it is asked for again.
+ *
+ * Builds without downloads fail with `PMLX_UNSUPPORTED` in all functions of the hub.
+ */
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_download(const char *source,
+                              size_t source_len,
+                              const char *options,
+                              size_t options_len,
+                              pmlx_progress_fn progress,
+                              void *user_data,
+                              pmlx_string **out);
+
+/**
+ * The models in the cache, as JSON: `[{"id", "bytes", "revisions": [{"commit", "references": [], "complete", "path"}],
+ * "last_used", "path"}]`, with the last use in seconds since 1970.
+ */
+PMLX_MUST_USE pmlx_error *pmlx_hub_list(const char *options, size_t options_len, pmlx_string **out);
+
+/**
+ * Removes a model, all of its revisions, from the cache, and says what the file system has back, as JSON: `{"id",
+ * "bytes", "whole"}`. `PMLX_NOT_FOUND` when it is not there, `PMLX_BUSY` while it is being fetched.
+ */
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_remove(const char *source,
+                            size_t source_len,
+                            const char *options,
+                            size_t options_len,
+                            pmlx_string **out);
+
+/**
+ * What the hub tells of a model, or the cache when the hub is not to be asked, as JSON: "id", "commit", "license", "gated"
+ * ("no", "auto", "manual") with "access_hint", "base_models", "model_type", "quantization", "download_bytes", "cached",
+ * "versions" and more; "supported" with "reason" and "hint", by its config.json alone; "fit", what it takes on this
+ * device. Unknown values are null. `request` is JSON: "memory_bytes", "context_length". May wait for the network.
+ */
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_info(const char *source,
+                          size_t source_len,
+                          const char *request,
+                          size_t request_len,
+                          const char *options,
+                          size_t options_len,
+                          pmlx_string **out);
+
+/**
+ * The models that the hub finds, as a JSON list of what `pmlx_hub_info` gives: first what runs and fits this device.
+ * `request` is JSON: "query", "author", "tags", "sort" ("downloads", "likes", "trending", "modified"), "limit",
+ * "memory_bytes", "context_length". Waits for the network.
+ */
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_search(const char *request,
+                            size_t request_len,
+                            const char *options,
+                            size_t options_len,
+                            pmlx_string **out);
+
+/**
+ * Models of the library's own catalogue, those first that suit this device best, as JSON: `[{"id", "tasks",
+ * "supported", "parameters", "context_length", "fit", "reason", "source", "verified", "seen"}]`. `request` is JSON: "task"
+ * ("chat", "code", "reasoning", "vision", "embedding", "small"), "memory_bytes", "context_length", "limit". Asks no hub.
+ */
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_recommend(const char *request,
+                               size_t request_len,
+                               pmlx_string **out);
 
 /** @} */
 

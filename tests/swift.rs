@@ -41,7 +41,7 @@ fn swift_handles_the_event_kinds_of_the_header() {
 
 #[test]
 fn swift_handles_the_stages_of_the_header() {
-    let stages = defined("model", "PMLX_STAGE_");
+    let stages = defined("progress", "PMLX_STAGE_");
     assert!(stages.contains("PMLX_STAGE_WEIGHTS"), "{stages:?}");
     assert_eq!(used("swift/Sources/PocketMLX/Progress.swift", "PMLX_STAGE_"), stages);
 }

@@ -1,53 +1,14 @@
 //! Models.
 
-use std::ffi::{CString, c_char, c_void};
-use std::ops::ControlFlow;
+use std::ffi::{c_char, c_void};
 
-use super::callback::answer;
 use super::convert::{Out, array, borrowed, flag, free, options, text};
 use super::engine::pmlx_engine;
 use super::error::pmlx_error;
 use super::guard::guard;
+use super::progress::{pmlx_progress_fn, reported};
 use super::text::{pmlx_string, pmlx_tokens};
-use crate::{LoadOptions, Model, ProbeOptions, Progress, Request, Stage, probe};
-
-/// Configuration and headers are read and checked.
-pub const PMLX_STAGE_CHECK: i32 = 1;
-/// Weights are taken over by the device.
-pub const PMLX_STAGE_WEIGHTS: i32 = 2;
-/// The tokenizer is read.
-pub const PMLX_STAGE_TOKENIZER: i32 = 3;
-/// Files are fetched from a hub.
-pub const PMLX_STAGE_DOWNLOAD: i32 = 4;
-
-const _: () = {
-    assert!(PMLX_STAGE_CHECK == Stage::Check as i32);
-    assert!(PMLX_STAGE_WEIGHTS == Stage::Weights as i32);
-    assert!(PMLX_STAGE_TOKENIZER == Stage::Tokenizer as i32);
-    assert!(PMLX_STAGE_DOWNLOAD == Stage::Download as i32);
-};
-
-/// How far a long operation has come. Borrowed: valid until the callback that got it returns.
-#[repr(C)]
-pub struct pmlx_progress {
-    /// Bytes of this struct that the library filled in.
-    pub struct_size: u32,
-    /// `PMLX_STAGE_CHECK` and so on. Later versions may add stages.
-    pub stage: i32,
-    /// Bytes done.
-    pub done: u64,
-    /// Bytes in all; 0 when not known.
-    pub total: u64,
-    /// The current rate.
-    pub bytes_per_second: f64,
-    /// What is being worked on, such as a file's name, with a NUL at the end. Never `NULL`.
-    pub item: *const c_char,
-    /// Bytes of `item`.
-    pub item_len: usize,
-}
-
-/// Gets the progress of a long operation at least every 50 ms. Returns 0 to go on, 1 to cancel.
-pub type pmlx_progress_fn = Option<unsafe extern "C" fn(user_data: *mut c_void, progress: *const pmlx_progress) -> i32>;
+use crate::{LoadOptions, Model, ProbeOptions, Request, probe};
 
 /// A loaded model. Sessions are made from it; it may be shared by any number of them.
 pub struct pmlx_model(pub(super) Model);
@@ -93,35 +54,10 @@ pub unsafe extern "C" fn pmlx_model_load(
         let source = text(source, source_len, "source")?;
         let json = self::options(options, options_len, "options")?;
         let out = Out::new(out, "out")?;
-        let mut refusal = None;
-        let mut report = |now: &Progress| {
-            let value = progress.map_or(0, |f| show(now, |shown| f(user_data, shown)));
-            answer(value, "progress").unwrap_or_else(|error| {
-                refusal = Some(error);
-                ControlFlow::Break(())
-            })
-        };
-        let loaded = engine.load(source, LoadOptions::from_json(json)?, &mut report);
-        match refusal {
-            Some(error) => Err(error),
-            None => {
-                out.give(pmlx_model(loaded?));
-                Ok(())
-            }
-        }
-    })
-}
-
-fn show<T>(now: &Progress, call: impl FnOnce(*const pmlx_progress) -> T) -> T {
-    let item = CString::new(now.item.replace('\0', "\\0")).unwrap_or_default();
-    call(&pmlx_progress {
-        struct_size: size_of::<pmlx_progress>() as u32,
-        stage: now.stage as i32,
-        done: now.done,
-        total: now.total,
-        bytes_per_second: now.bytes_per_second,
-        item: item.as_ptr(),
-        item_len: item.as_bytes().len(),
+        let options = LoadOptions::from_json(json)?;
+        let model = reported(progress, user_data, |report| engine.load(source, options, report))?;
+        out.give(pmlx_model(model));
+        Ok(())
     })
 }
 

@@ -22,7 +22,7 @@ use crate::event::{Progress, Stage};
 /// Files that are fetched at the same time.
 const CONNECTIONS: usize = 4;
 /// How often the caller hears of progress.
-const REPORT_EVERY: Duration = Duration::from_millis(100);
+const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// Room that is left on the disk.
 const SPARE: u64 = 64 << 20;
 

@@ -55,7 +55,8 @@ pub fn run(args: &[String]) -> Result<()> {
         jobs.extend(programs.iter().map(|source| Program { source, way }));
     }
     let skipped = WAYS.len() * programs.len() - jobs.len();
-    let failed = run_all(&jobs, &library, &model);
+    let hub = crate::hub::start()?;
+    let failed = run_all(&jobs, &library, &model, &hub);
     let passed = 1 + jobs.len() - failed;
     // The words of Rust's test runner, which `cargo xtask test` counts.
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
@@ -83,12 +84,12 @@ impl Options {
 }
 
 /// Builds and runs programs, as many at a time as there are processors; gives how many failed.
-fn run_all(jobs: &[Program<'_>], library: &Library, model: &Path) -> usize {
+fn run_all(jobs: &[Program<'_>], library: &Library, model: &Path, hub: &str) -> usize {
     let next = AtomicUsize::new(0);
     let failed = AtomicUsize::new(0);
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match job.build(library).and_then(|binary| job.run(&binary, model)) {
+            match job.build(library).and_then(|binary| job.run(&binary, model, hub)) {
                 Ok(took) => println!("test {} ({}) ... ok, {:.1} s", job.name(), job.way.name, took.as_secs_f64()),
                 Err(error) => {
                     println!("test {} ({}) ... FAILED\n{error}", job.name(), job.way.name);

@@ -4,6 +4,7 @@ mod apple;
 mod bench;
 mod c_tests;
 mod header;
+mod hub;
 mod mlx;
 mod neon;
 mod parity;

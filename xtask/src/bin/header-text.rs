@@ -8,8 +8,20 @@ use std::process::ExitCode;
 use cbindgen::{Builder, Config, ItemType};
 
 /// The files of `src/ffi`, in an order in which every type is declared before it is used.
-const NOUNS: [&str; 10] =
-    ["version", "error", "text", "callback", "log", "engine", "model", "event", "session", "generation"];
+const NOUNS: [&str; 12] = [
+    "version",
+    "error",
+    "text",
+    "callback",
+    "log",
+    "progress",
+    "engine",
+    "model",
+    "event",
+    "session",
+    "generation",
+    "hub",
+];
 
 const MUST_USE: &str = "\
 /** The result must not be ignored: it is an error to free. */

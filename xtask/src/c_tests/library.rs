@@ -23,10 +23,10 @@ pub struct Library {
 }
 
 impl Library {
-    /// Builds it as it is shipped: with the demo model, without the command.
+    /// Builds it as it is shipped: with the demo model and downloads, without the command.
     ///
     /// Cargo gives shared libraries of all features the same file, and may take one for another that it built before.
-    /// All builds have the demo model, so that nobody gets one without it.
+    /// All builds have both, so that nobody gets one without them.
     pub fn build(features: Option<&str>, release: bool) -> Result<Self> {
         let mut cargo = Command::new(sh::cargo());
         cargo.current_dir(sh::root()).args([
@@ -36,7 +36,7 @@ impl Library {
             "--no-default-features",
         ]);
         cargo.args(["--message-format=json", "--quiet"]);
-        cargo.args(["--features", "demo"]).args(features.iter().flat_map(|list| ["--features", list]));
+        cargo.args(["--features", "demo,hub"]).args(features.iter().flat_map(|list| ["--features", list]));
         cargo.args(release.then_some("--release"));
         cargo.args(["--", "--print=native-static-libs"]);
         let mut child = cargo.stdout(Stdio::piped()).spawn()?;

@@ -96,7 +96,7 @@ impl Program<'_> {
     }
 
     /// Runs it; an error with its output when it fails or hangs.
-    pub fn run(&self, binary: &Path, model: &Path) -> Result<Duration> {
+    pub fn run(&self, binary: &Path, model: &Path, hub: &str) -> Result<Duration> {
         let mut command = if self.way.valgrind {
             let mut valgrind = Command::new("valgrind");
             valgrind.args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"]);
@@ -109,6 +109,7 @@ impl Program<'_> {
         let output = File::create(&log)?;
         command.arg(model).stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
         command.env("UBSAN_OPTIONS", "print_stacktrace=1").env("ASAN_OPTIONS", "detect_leaks=1");
+        command.env("HF_ENDPOINT", hub).env("HF_HOME", binary.with_extension("hub"));
         let began = Instant::now();
         let mut child = command.spawn()?;
         if let Some(mut input) = child.stdin.take() {

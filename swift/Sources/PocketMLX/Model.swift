@@ -29,7 +29,8 @@ public final class Model: Sendable {
     /// Loads a model.
     ///
     /// - Parameters:
-    ///   - source: A folder with an MLX checkpoint, or ``ModelSource/demo``.
+    ///   - source: A folder with an MLX checkpoint, ``ModelSource/demo``, or a model of a hub, which is fetched unless it
+    ///     is in the cache.
     ///   - engine: The engine that runs it; ``Engine/shared()`` when left out.
     ///   - precision: In what precision it computes.
     ///   - contextLength: The most tokens of prompt and answer; what the model was trained for when left out.
@@ -45,22 +46,12 @@ public final class Model: Sendable {
         let engine = try engine ?? Engine.shared()
         let owner = try engine.handle.get()
         let options = try json(Options(precision: precision, contextLength: contextLength))
-        let watcher = ProgressWatcher(progress)
-        let owned = try await withTaskCancellationHandler {
-            try await BlockingThreads.shared.runAlone {
-                try Owned.made(free: { pmlx_model_free($0) }) { out in
-                    withBytes(of: source.description) { source, sourceLength in
-                        withBytes(of: options) { options, optionsLength in
-                            watcher.watch { callback, user in
-                                pmlx_model_load(
-                                    owner.pointer, source, sourceLength, options, optionsLength, callback, user, out)
-                            }
-                        }
-                    }
+        let owned = try await ProgressWatcher.run(reportingTo: progress) { callback, user in
+            try Owned.made(free: { pmlx_model_free($0) }) { out in
+                withBytes(of: source.description, options) {
+                    pmlx_model_load(owner.pointer, $0, $1, $2, $3, callback, user, out)
                 }
             }
-        } onCancel: {
-            watcher.cancel()
         }
         try Task.checkCancellation()
         return Model(engine: engine, handle: Handle(owned))
@@ -81,9 +72,7 @@ public final class Model: Sendable {
         let options = try json(contextLength.map { ["context_length": $0] } ?? [:])
         let text = try await BlockingThreads.shared.run {
             try string { out in
-                withBytes(of: source.description) { source, sourceLength in
-                    withBytes(of: options) { pmlx_model_probe(source, sourceLength, $0, $1, out) }
-                }
+                withBytes(of: source.description, options) { pmlx_model_probe($0, $1, $2, $3, out) }
             }
         }
         return try value(ModelProbe.self, from: text)

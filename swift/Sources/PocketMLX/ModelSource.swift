@@ -13,12 +13,21 @@ public struct ModelSource: Sendable, Hashable, ExpressibleByStringLiteral, Custo
         ModelSource(url.path)
     }
 
-    /// A folder's path, or `demo`.
+    /// A model of a hub, such as `mlx-community/Qwen3-4B-4bit`, which is fetched unless it is in the cache.
+    ///
+    /// - Parameters:
+    ///   - id: `owner/name`.
+    ///   - revision: A branch, tag or commit; `main` when left out.
+    public static func hub(_ id: String, revision: String? = nil) -> ModelSource {
+        ModelSource(revision.map { "\(id)@\($0)" } ?? id)
+    }
+
+    /// A folder's path, a hub's `owner/name`, or `demo`.
     public init(_ source: String) {
         description = source
     }
 
-    /// A folder's path, or `demo`.
+    /// A folder's path, a hub's `owner/name`, or `demo`.
     public init(stringLiteral source: String) {
         self.init(source)
     }

@@ -1,7 +1,7 @@
 import CPocketMLX
 
 extension Model {
-    /// How far loading a model has come.
+    /// How far loading or fetching a model has come.
     public struct Progress: Sendable, Equatable {
         /// What is being done.
         public let stage: Stage
@@ -17,6 +17,12 @@ extension Model {
         /// From 0 to 1, or nothing when the total is not known.
         public var fractionCompleted: Double? {
             totalBytes == 0 ? nil : Double(completedBytes) / Double(totalBytes)
+        }
+
+        /// How long the rest takes at the current rate, or nothing when that can't be told.
+        public var estimatedTimeRemaining: Duration? {
+            guard totalBytes >= completedBytes, totalBytes > 0, bytesPerSecond > 0 else { return nil }
+            return .seconds(Double(totalBytes - completedBytes) / bytesPerSecond)
         }
 
         /// A step of loading. Later versions may add stages.
@@ -46,18 +52,30 @@ final class ProgressWatcher: Sendable {
     private let report: (@Sendable (Model.Progress) -> Void)?
     private let isCancelled = Locked(false)
 
-    init(_ report: (@Sendable (Model.Progress) -> Void)?) {
+    private init(_ report: (@Sendable (Model.Progress) -> Void)?) {
         self.report = report
     }
 
-    func cancel() {
-        isCancelled.withLock { $0 = true }
+    /// The result of a call of the C library that takes long, on a thread of its own, with a callback for its progress.
+    /// Cancelling the task cancels the call.
+    static func run<Value: Sendable>(
+        reportingTo report: (@Sendable (Model.Progress) -> Void)?,
+        _ call: @escaping @Sendable (pmlx_progress_fn, UnsafeMutableRawPointer) throws -> Value
+    ) async throws -> Value {
+        let watcher = ProgressWatcher(report)
+        return try await withTaskCancellationHandler {
+            try await BlockingThreads.shared.runAlone { try watcher.watch(call) }
+        } onCancel: {
+            watcher.isCancelled.withLock { $0 = true }
+        }
     }
 
-    /// Runs a call of the C library with a callback that leads here.
-    func watch<Result>(_ call: (pmlx_progress_fn, UnsafeMutableRawPointer) -> Result) -> Result {
-        withExtendedLifetime(self) {
-            call(
+    /// Runs a call with a callback that leads here.
+    private func watch<Value>(
+        _ call: (pmlx_progress_fn, UnsafeMutableRawPointer) throws -> Value
+    ) rethrows -> Value {
+        try withExtendedLifetime(self) {
+            try call(
                 { user, progress in
                     guard let user, let progress else { return 1 }
                     let watcher = Unmanaged<ProgressWatcher>.fromOpaque(user).takeUnretainedValue()

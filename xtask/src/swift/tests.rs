@@ -12,7 +12,7 @@ use crate::sh::{self, Result};
 const USAGE: &str = "usage: cargo xtask swift-test [--release] [--library DIR] [--no-sanitizer] [FILTER]";
 
 /// The tests that ThreadSanitizer watches: those where threads meet.
-const SANITIZED: &str = "CancellationTests|ErrorTests|sessionsRunAtTheSameTime|aHundredSessions";
+const SANITIZED: &str = "CancellationTests|ErrorTests|HubTests|sessionsRunAtTheSameTime|aHundredSessions";
 
 struct Options {
     release: bool,
@@ -23,13 +23,15 @@ struct Options {
 }
 
 /// All that the steps work with.
-struct Bench {
+pub(super) struct Bench {
     toolchain: Toolchain,
-    root: PathBuf,
+    pub root: PathBuf,
     /// Everything that is made, and nothing else, lies here.
-    output: PathBuf,
+    pub output: PathBuf,
     /// The folder of the library under test.
     library: PathBuf,
+    /// The address of a hub for tests.
+    hub: String,
 }
 
 /// Runs everything; with a filter, only the tests that match it.
@@ -88,12 +90,21 @@ impl Bench {
         };
         // A copy, because the next cargo command may build another.
         fs::copy(&built, folder.join(name)).map_err(|error| format!("{}: {error}", built.display()))?;
-        Ok(Self { toolchain, root, output, library: folder })
+        let hub = crate::hub::start()?;
+        // What an earlier run fetched.
+        let _ = fs::remove_dir_all(output.join("hub"));
+        Ok(Self { toolchain, root, output, library: folder, hub })
     }
 
     /// A program of the toolchain that finds the library.
-    fn command(&self, program: &str, folder: &Path) -> Command {
-        self.toolchain.command_with(&[("POCKETMLX_LIBRARY", &self.library)], program, folder)
+    pub fn command(&self, program: &str, folder: &Path) -> Command {
+        let variables = [
+            ("POCKETMLX_LIBRARY", self.library.as_path()),
+            ("POCKETMLX_TEST_HUB", Path::new(&self.hub)),
+            ("HF_ENDPOINT", Path::new(&self.hub)),
+            ("HF_HOME", &self.output.join("hub")),
+        ];
+        self.toolchain.command_with(&variables, program, folder)
     }
 
     /// Our style, held by the toolchain's own formatter.
@@ -133,7 +144,8 @@ impl Bench {
         Ok(passed)
     }
 
-    /// The package as iOS compiles it, against stubs of the system's modules; gives the number of targets.
+    /// The package and PocketChat as iOS compiles them, against stubs of the system's modules; gives the number of
+    /// targets.
     fn stubs(&self) -> Result<u64> {
         let modules = self.output.join("stubs");
         fs::create_dir_all(&modules)?;
@@ -145,13 +157,18 @@ impl Bench {
             swiftc.args(["-user-module-version", "2", "-emit-module-path"]);
             sh::run(swiftc.arg(modules.join(format!("{name}.swiftmodule"))).arg(&stub))?;
         }
-        let targets = ["PocketMLX", "PocketMLXFoundationModels"];
-        for target in targets {
+        let targets = [
+            ("PocketMLX", "swift/Sources/PocketMLX"),
+            ("PocketMLXFoundationModels", "swift/Sources/PocketMLXFoundationModels"),
+            ("PocketChatModel", "examples/PocketChat/Sources/Model"),
+            ("PocketChat", "examples/PocketChat/Sources/App"),
+        ];
+        for (target, sources) in targets {
             let mut swiftc = self.command("swiftc", &self.root);
             swiftc.args(["-swift-version", "6", "-warnings-as-errors", "-parse-as-library", "-module-name", target]);
             swiftc.args(["-I", "include", "-I"]).arg(&modules).arg("-emit-module").arg("-emit-module-path");
             swiftc.arg(modules.join(format!("{target}.swiftmodule")));
-            let sources = self.root.join("swift/Sources").join(target);
+            let sources = self.root.join(sources);
             swiftc.args(swift_files(&sources)?);
             if sources.join("Internal").exists() {
                 swiftc.args(swift_files(&sources.join("Internal"))?);

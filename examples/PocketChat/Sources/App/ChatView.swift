@@ -7,6 +7,8 @@
         @Bindable var chat: ChatModel
         @State private var draft = ""
         @State private var choosesFolder = false
+        @State private var choosesModel = false
+        @State private var picker = ModelPicker()
 
         var body: some View {
             VStack(spacing: 0) {
@@ -17,10 +19,12 @@
                 question
             }
             .toolbar {
-                Button("Open Model…") { choosesFolder = true }
+                Button("Models…") { choosesModel = true }
+                Button("Open Folder…") { choosesFolder = true }
                 Button("New Chat") { Task { await chat.reset() } }
                 Gauge(value: chat.memoryShare) { Text("Memory") }.frame(width: 100)
             }
+            .sheet(isPresented: $choosesModel) { ModelPickerView(picker: picker, chat: chat) }
             .fileImporter(isPresented: $choosesFolder, allowedContentTypes: [.folder]) { choice in
                 guard let folder = try? choice.get() else { return }
                 Task {

@@ -25,6 +25,17 @@ func withBytes<Result>(of text: String, _ body: (UnsafePointer<CChar>, Int) thro
     }
 }
 
+/// The same with two texts.
+func withBytes<Result>(
+    of first: String,
+    _ second: String,
+    _ body: (UnsafePointer<CChar>, Int, UnsafePointer<CChar>, Int) throws -> Result
+) rethrows -> Result {
+    try withBytes(of: first) { first, firstLength in
+        try withBytes(of: second) { try body(first, firstLength, $0, $1) }
+    }
+}
+
 /// Bytes of the C library as text.
 func text(_ start: UnsafePointer<CChar>?, _ count: Int) -> String {
     guard let start, count > 0 else { return "" }
@@ -58,7 +69,9 @@ func json(_ value: some Encodable) throws -> String {
 /// A value out of JSON that the library wrote.
 func value<Value: Decodable>(_ type: Value.Type, from json: String) throws -> Value {
     do {
-        return try JSONDecoder().decode(type, from: Data(json.utf8))
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .secondsSince1970
+        return try decoder.decode(type, from: Data(json.utf8))
     } catch {
         throw PocketMLXError(
             code: .internal,

@@ -23,9 +23,9 @@ public struct TupleView<Views>: View {
 
 @resultBuilder public enum ViewBuilder {
     public static func buildBlock<Content: View>(_ content: Content) -> Content { content }
-    public static func buildBlock<each Content: View>(_ content: repeat each Content) -> TupleView<(repeat each Content)> {
-        fatalError()
-    }
+    public static func buildBlock<each Content: View>(
+        _ content: repeat each Content
+    ) -> TupleView<(repeat each Content)> { fatalError() }
     public static func buildIf<Content: View>(_ content: Content?) -> Content? { fatalError() }
     public static func buildEither<First: View>(first: First) -> AnyStub { fatalError() }
     public static func buildEither<Second: View>(second: Second) -> AnyStub { fatalError() }

@@ -1,5 +1,6 @@
 //! `cargo xtask swift`: a Swift 6 toolchain for this machine, and programs run with it.
 
+mod bridge;
 pub mod tests;
 pub mod toolchain;
 

@@ -68,6 +68,7 @@ pub fn run(args: &[String]) -> Result<()> {
         step("documentation", &mut || bench.documentation())?;
         step("README", &mut || bench.readme())?;
         step("examples/swift-chat", &mut || bench.chat())?;
+        step("examples/swift-bridge", &mut || super::bridge::run(&bench))?;
         let folder = bench.root.join("examples/PocketChat");
         step("examples/PocketChat", &mut || bench.test_in(&folder, &[], "pocketchat"))?;
     }

@@ -1,0 +1,2 @@
+#include ".build/SwiftBridgeCore.h"
+#include ".build/pocket-bridge/pocket-bridge.h"

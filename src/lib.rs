@@ -5,6 +5,7 @@ mod arch;
 mod backend;
 #[cfg(feature = "hub")]
 mod catalog;
+mod convert;
 mod engine;
 mod error;
 mod event;
@@ -28,9 +29,11 @@ mod support;
 #[doc(hidden)]
 pub use backend::cpu::benchmarks;
 
+pub use arch::spec::QuantizationMode;
 pub use backend::Precision;
 #[cfg(feature = "hub")]
 pub use catalog::{Fit, FitOptions, ModelInfo, ModelTask, RecommendOptions, Recommendation, Seen, Support, recommend};
+pub use convert::{ConvertOptions, Converted, Recipe, convert};
 pub use engine::{
     Canceller, Device, Engine, EngineOptions, Generation, LoadOptions, Model, Poll, ProbeOptions, Score, Session,
     SessionOptions, Text, probe, probe_config, system_info,
@@ -44,6 +47,7 @@ pub use hub::{
     VersionKind,
 };
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
+pub use weights::Dtype;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -158,22 +158,31 @@ const FAMILIES: &[(&str, Family)] = &[
 
 /// The spec of a model, from its config.json.
 pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
+    from_config(&config(files)?, &files.file_label(CONFIG))
+}
+
+/// The content of a model's config.json.
+pub(crate) fn config(files: &ModelFiles) -> Result<Value> {
     let label = files.file_label(CONFIG);
     let Some(json) = files.read(CONFIG)? else {
         return Err(Error::new(Code::NotFound, format!("{label}: there is no such file"))
             .with_hint("every model has one; download the whole model"));
     };
-    from_json((*json).as_ref(), &label)
+    parse((*json).as_ref(), &label)
 }
 
 /// The spec of a model, from the bytes of its config.json. `label` is what messages call that file.
+#[cfg(feature = "hub")]
 pub(crate) fn from_json(json: &[u8], label: &str) -> Result<Spec> {
+    from_config(&parse(json, label)?, label)
+}
+
+fn parse(json: &[u8], label: &str) -> Result<Value> {
     if json.len() > MAX_CONFIG {
         return Err(Error::corrupt(label, format_args!("{} bytes are more than {MAX_CONFIG}", json.len())));
     }
     // The parser gives up at a depth of 128.
-    let config = serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(label, not_json(json, &e)))?;
-    from_config(&config, label)
+    serde_json::from_slice(&finite(json)).map_err(|e| Error::corrupt(label, not_json(json, &e)))
 }
 
 /// The spec of a model, from the content of its config.json. `label` is what messages call that file.

@@ -20,7 +20,7 @@ pub(super) fn quantization(config: &Config) -> Result<Option<Quantization>> {
     if quantization.get("quant_method").is_some() {
         return Err(quantization
             .unsupported("quant_method", "is not supported; MLX's quantization is")
-            .with_hint("convert the unquantized model with `mlx_lm.convert -q`, or look for an MLX version of it"));
+            .with_hint("convert the unquantized model with `pocketmlx convert`, or look for an MLX version of it"));
     }
     read(&quantization).map(Some)
 }

@@ -1,12 +1,14 @@
 //! Memory maps of checkpoint files; the only unsafe code of this module.
 
 use std::fs::File;
+#[cfg(unix)]
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::Storage;
+use super::{Bytes, Storage};
 use crate::error::{Error, Result};
 
 /// What a file is opened for.
@@ -39,7 +41,27 @@ pub(super) fn map(path: &Path, access: Access) -> Result<Storage> {
     if access == Access::Load {
         read_ahead(&map);
     }
-    Ok(Arc::new(map))
+    Ok(Arc::new(Map(map)))
+}
+
+/// A file in memory.
+struct Map(Mmap);
+
+impl AsRef<[u8]> for Map {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Bytes for Map {
+    #[cfg(unix)]
+    fn release(&self, range: Range<usize>) {
+        use memmap2::UncheckedAdvice;
+        if range.end <= self.0.len() {
+            // SAFETY: the map is of a file and never written to, so that its pages come back with the same bytes.
+            let _ = unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+    }
 }
 
 #[cfg(unix)]

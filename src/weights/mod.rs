@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::arch::spec::{NormKind, QuantizationFormat};
@@ -15,7 +16,6 @@ mod linear;
 #[allow(unsafe_code)]
 mod map;
 mod names;
-#[cfg_attr(not(test), allow(dead_code))]
 mod quantize;
 mod shards;
 mod tensors;
@@ -26,7 +26,6 @@ mod unique;
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 pub(crate) use names::{check_names, is_missing_head, needed_bytes};
-#[allow(unused_imports)]
 pub(crate) use quantize::{Quantized, quantize};
 pub(crate) use tensors::Tensors;
 
@@ -55,9 +54,43 @@ impl Dtype {
         }
     }
 
+    /// The nearest number that a format of floats has.
+    pub(crate) fn round(self, number: f32) -> f32 {
+        match self {
+            Self::F16 => half::f16::from_f32(number).to_f32(),
+            Self::Bf16 => half::bf16::from_f32(number).to_f32(),
+            Self::F32 | Self::U32 | Self::U8 => number,
+        }
+    }
+
+    /// Appends a number, little-endian, as a format of floats has it.
+    pub(crate) fn push(self, number: f32, bytes: &mut Vec<u8>) {
+        match self {
+            Self::F16 => bytes.extend_from_slice(&half::f16::from_f32(number).to_le_bytes()),
+            Self::Bf16 => bytes.extend_from_slice(&half::bf16::from_f32(number).to_le_bytes()),
+            Self::F32 | Self::U32 | Self::U8 => bytes.extend_from_slice(&number.to_le_bytes()),
+        }
+    }
+
     /// Whether numbers of this format are weights as they are, without codes.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F16 | Self::Bf16)
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = Error;
+
+    /// A format of floats, by its usual name in small letters.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            _ => {
+                Err(Error::invalid(format!("{name:?} is not a format of weights")).with_hint("choose f32, f16 or bf16"))
+            }
+        }
     }
 }
 
@@ -74,7 +107,20 @@ impl fmt::Display for Dtype {
 }
 
 /// Where a tensor's bytes live: a memory map or a buffer, kept alive by all views.
-pub(crate) type Storage = Arc<dyn AsRef<[u8]> + Send + Sync>;
+pub(crate) type Storage = Arc<dyn Bytes>;
+
+/// Bytes of a checkpoint.
+pub(crate) trait Bytes: AsRef<[u8]> + Send + Sync {
+    /// Gives the memory of a range back to the system, which reads it again when somebody looks at it. Bytes that are
+    /// nowhere else stay.
+    fn release(&self, range: Range<usize>) {
+        let _ = range;
+    }
+}
+
+impl Bytes for Vec<u8> {}
+impl Bytes for &'static [u8] {}
+impl<const N: usize> Bytes for [u8; N] {}
 
 /// A checked tensor: `shape` and `dtype` agree with the number of bytes.
 #[derive(Clone)]
@@ -106,6 +152,11 @@ impl TensorView {
     /// The little-endian bytes; no alignment is promised.
     pub fn bytes(&self) -> &[u8] {
         &(*self.storage).as_ref()[self.range.clone()]
+    }
+
+    /// Says that nobody looks at the bytes soon again. Those of a file take no memory until then.
+    pub fn release(&self) {
+        self.storage.release(self.range.clone());
     }
 }
 

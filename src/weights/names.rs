@@ -16,8 +16,11 @@ pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
     let missing: Vec<_> = needed.iter().map(String::as_str).filter(|name| !tensors.contains(name)).collect();
     if !missing.is_empty() {
         let message = format!("{} of {} needed tensors are missing: {}", missing.len(), needed.len(), list(&missing));
-        return Err(Error::corrupt(tensors.label(), message)
-            .with_hint("the weights are incomplete, or not those of this config.json"));
+        let hint = match tensors.names().any(|name| name.contains(".experts.0.")) {
+            true => "the experts are in tensors of their own; `pocketmlx convert` stacks them",
+            false => "the weights are incomplete, or not those of this config.json",
+        };
+        return Err(Error::corrupt(tensors.label(), message).with_hint(hint));
     }
     let ignored = |name: &str| spec.ignored.iter().any(|part| name.contains(part.as_str()));
     let extra: Vec<_> = tensors.names().filter(|name| !needed.contains(*name) && !ignored(name)).collect();

@@ -1,7 +1,5 @@
 //! Numbers to codes, as MLX's `quantize` does it on its CPU device, bit for bit.
 
-use half::{bf16, f16};
-
 use super::Dtype;
 use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 use crate::error::{Code, Error, Result};
@@ -91,7 +89,7 @@ fn affine(group: &[f32], bits: usize, codes: &mut [u8]) -> (f32, f32) {
 /// Codes of a group that shares a power of two, and the power's byte: the least that brings all numbers into range.
 fn mxfp(group: &[f32], dtype: Dtype, largest: f32, encode: fn(f32) -> u8, codes: &mut [u8]) -> u8 {
     // MLX divides in the numbers' own format.
-    let wanted = round_to(peak(group) / largest, dtype);
+    let wanted = dtype.round(peak(group) / largest);
     let exponent = if wanted == 0.0 {
         0
     } else {
@@ -144,24 +142,11 @@ fn power_of_two(exponent: i32) -> f32 {
     f32::from_bits(((exponent + 127) as u32) << 23)
 }
 
-/// A number as `dtype` has it.
-fn round_to(number: f32, dtype: Dtype) -> f32 {
-    match dtype {
-        Dtype::F16 => f16::from_f32(number).to_f32(),
-        Dtype::Bf16 => bf16::from_f32(number).to_f32(),
-        Dtype::F32 | Dtype::U32 | Dtype::U8 => number,
-    }
-}
-
 fn push(bytes: &mut Vec<u8>, number: f32, dtype: Dtype) -> Result<()> {
-    if !round_to(number, dtype).is_finite() {
+    if !dtype.round(number).is_finite() {
         return Err(Error::unsupported(format!("needs the scale {number}, which {dtype} does not reach"))
             .with_hint("convert with numbers of a wider format, bf16 or f32"));
     }
-    match dtype {
-        Dtype::F16 => bytes.extend_from_slice(&f16::from_f32(number).to_le_bytes()),
-        Dtype::Bf16 => bytes.extend_from_slice(&bf16::from_f32(number).to_le_bytes()),
-        Dtype::F32 | Dtype::U32 | Dtype::U8 => bytes.extend_from_slice(&number.to_le_bytes()),
-    }
+    dtype.push(number, bytes);
     Ok(())
 }

@@ -114,7 +114,7 @@ impl Tensors {
     }
 
     /// A tensor that the model needs.
-    pub(super) fn need(&self, name: &str) -> Result<&TensorView> {
+    pub fn need(&self, name: &str) -> Result<&TensorView> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::corrupt(self.label(), format_args!("there is no tensor {}", shown(name))));
         };
@@ -128,13 +128,13 @@ impl Tensors {
     }
 
     /// [`Code::CorruptFile`] about a tensor, naming its file.
-    pub(super) fn corrupt(&self, name: &str, message: impl std::fmt::Display) -> Error {
+    pub fn corrupt(&self, name: &str, message: impl std::fmt::Display) -> Error {
         let file = self.entries.get(name).map_or(self.label(), |entry| &self.files[entry.file]);
         Error::corrupt(file, format_args!("{} {message}", shown(name)))
     }
 
     /// What to call the checkpoint in messages about no single tensor of it.
-    pub(super) fn label(&self) -> &str {
+    pub fn label(&self) -> &str {
         self.files.first().map_or("weights", String::as_str)
     }
 }

@@ -63,6 +63,14 @@ impl KnownModel {
         folder
     }
 
+    /// The model's tensors.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let make = |(name, (recipe, shape)): (&String, &(String, Vec<usize>))| {
+            (name.clone(), self.tensor(name, recipe, shape))
+        };
+        self.tensors.iter().map(make).collect()
+    }
+
     /// The same numbers as `Checkpoint` in `tests/parity/checkpoint.py` makes.
     fn tensor(&self, name: &str, recipe: &str, shape: &[usize]) -> Tensor {
         let numbers = Numbers::new(self.seed, name);

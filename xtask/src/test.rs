@@ -98,7 +98,10 @@ fn python_steps() -> Vec<Step> {
     match crate::parity::python() {
         Ok(python) => {
             let args = ["test", "--test", "hub", "python"];
-            vec![parity, cargo_with("hub beside Python", &args, &[("POCKETMLX_PYTHON", python.as_os_str())])]
+            let python = [("POCKETMLX_PYTHON", python.as_os_str())];
+            let hub = cargo_with("hub beside Python", &args, &python);
+            let convert = cargo_with("convert beside Python", &["test", "--test", "convert", "python"], &python);
+            vec![parity, hub, convert]
         }
         Err(_) => vec![parity],
     }

@@ -1,6 +1,10 @@
 //! How quantized tensors are stored.
 
+use std::str::FromStr;
+
 use serde::Serialize;
+
+use crate::error::{Error, Result};
 
 /// How quantized tensors are stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +49,18 @@ impl QuantizationMode {
             Self::Mxfp8 => "mxfp8",
             Self::Nvfp4 => "nvfp4",
         }
+    }
+}
+
+impl FromStr for QuantizationMode {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Affine, Self::Mxfp4, Self::Mxfp8, Self::Nvfp4];
+        all.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+            Error::invalid(format!("{name:?} is not a mode of quantization"))
+                .with_hint("there are affine, mxfp4, mxfp8 and nvfp4")
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pocketmlx::{Device, EngineOptions, LoadOptions, Precision, Request};
 
 use crate::failure::Failure;
-use crate::{bench, chat, doctor, generate, hub, info, probe, render, score, search, size, tokenize};
+use crate::{bench, chat, convert, doctor, generate, hub, info, probe, render, score, search, size, tokenize};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +15,7 @@ Examples:
   pocketmlx generate -m ./Qwen3-0.6B-4bit --temp 0.7 --seed 1 --max-tokens 200 < question.txt
   pocketmlx generate -m ./Qwen3-0.6B-4bit --request request.json --json
   pocketmlx chat -m ./Qwen3-0.6B-4bit --system \"You answer in one sentence.\"
+  pocketmlx convert ./Qwen3-0.6B ./Qwen3-0.6B-4bit --bits 4
   pocketmlx probe ./Qwen3-0.6B-4bit --context-length 32768
   pocketmlx recommend --task code --memory 8GB
   pocketmlx search qwen3 --author mlx-community
@@ -49,6 +50,7 @@ pub enum Command {
     List(hub::ListArgs),
     Remove(hub::RemoveArgs),
     Gc(hub::GcArgs),
+    Convert(convert::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
 }

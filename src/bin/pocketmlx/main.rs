@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod chat;
+mod convert;
 mod doctor;
 mod failure;
 mod generate;
@@ -52,6 +53,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::List(args) => hub::list(args),
         Command::Remove(args) => hub::remove(args),
         Command::Gc(args) => hub::gc(args),
+        Command::Convert(args) => convert::run(args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

@@ -36,6 +36,15 @@ impl Bar {
         self.show(BYTES, what, progress.done, progress.total);
     }
 
+    /// Shows how far a conversion has come.
+    pub fn converting(&mut self, progress: &Progress) {
+        const BYTES: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}";
+        match progress.stage {
+            Stage::Weights => self.show(BYTES, "converting", progress.done, progress.total),
+            _ => self.loading(progress),
+        }
+    }
+
     fn download(&mut self, progress: &Progress) {
         const BYTES: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}, {prefix}";
         self.show(BYTES, "downloading", progress.done, progress.total);

@@ -1,0 +1,203 @@
+//! Where a checkpoint keeps the tensors that a spec asks for. Models as their makers publish them have other names,
+//! experts apart, and convolutions in another order of dimensions than mlx-lm's classes, whose names the spec has.
+
+use std::collections::BTreeSet;
+
+use crate::arch::spec::Spec;
+use crate::error::{Error, Result};
+use crate::weights::{TensorView, Tensors};
+
+/// A tensor of the spec as the checkpoint has it.
+pub(super) struct Found {
+    /// Consecutive rows.
+    pub parts: Vec<TensorView>,
+    /// Of the whole.
+    pub shape: Vec<usize>,
+    /// Added to each number.
+    pub offset: f32,
+}
+
+/// Finds tensors, and remembers which were asked for.
+pub(super) struct Layout<'a> {
+    spec: &'a Spec,
+    tensors: &'a Tensors,
+    used: BTreeSet<String>,
+    /// Whether norms are stored less one, which Qwen's makers do in some families.
+    norms_less_one: bool,
+}
+
+/// What a family's makers call the matrices of an expert.
+const EXPERT_PARTS: &[(&str, &[&str])] = &[
+    ("gate_proj", &["gate_proj", "w1"]),
+    ("down_proj", &["down_proj", "w2"]),
+    ("up_proj", &["up_proj", "w3"]),
+    ("fc1", &["up_proj"]),
+    ("fc2", &["down_proj"]),
+];
+
+impl<'a> Layout<'a> {
+    pub fn new(spec: &'a Spec, tensors: &'a Tensors) -> Result<Self> {
+        let transposed = |name: &str| name.contains("conv1d.weight") && tensors.get(name).is_some_and(is_transposed);
+        let as_published = tensors.names().any(transposed);
+        let family = spec.model_type.as_str();
+        if as_published && family == "falcon_h1" {
+            return Err(Error::unsupported(format!("{}: {family} as its makers publish it", tensors.label()))
+                .with_hint("its multipliers are to be folded into the weights, which mlx-lm's convert does"));
+        }
+        let norms_less_one = match family {
+            "qwen3_5" | "qwen3_5_moe" => as_published,
+            "qwen3_next" => tensors.names().any(|name| name.ends_with(".mlp.experts.0.up_proj.weight")),
+            _ => false,
+        };
+        if norms_less_one != as_published && family == "qwen3_next" {
+            let message =
+                format!("{}: {family} with some tensors as published and some as mlx-lm has them", tensors.label());
+            return Err(Error::unsupported(message));
+        }
+        Ok(Self { spec, tensors, used: BTreeSet::new(), norms_less_one })
+    }
+
+    /// The tensor `name` of the spec. Experts are stacked when `shape` has three dimensions.
+    pub fn find(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Found> {
+        for candidate in self.candidates(name) {
+            let found = match self.tensors.contains(&candidate) {
+                true => Some(self.whole(&candidate)?),
+                false => self.stacked(&candidate, shape)?,
+            };
+            let Some(mut found) = found else { continue };
+            if let Some(shape) = shape.filter(|shape| found.shape != *shape) {
+                let message = format!("{name}: has the shape {:?}, but config.json asks for {shape:?}", found.shape);
+                return Err(Error::corrupt(self.tensors.label(), message));
+            }
+            if self.norms_less_one && is_norm(&candidate) && found.shape.len() == 1 {
+                found.offset = 1.0;
+            }
+            return Ok(found);
+        }
+        Err(Error::corrupt(self.tensors.label(), format_args!("there is no tensor {name:?}"))
+            .with_hint("the weights are incomplete, or laid out as only their makers' own programs read them"))
+    }
+
+    /// Fails when tensors are left over that mean something.
+    pub fn finish(self) -> Result<()> {
+        let ignored = |name: &str| self.spec.ignored.iter().any(|part| name.contains(part.as_str()));
+        let rest: Vec<_> =
+            self.tensors.names().filter(|name| !self.used.contains(*name) && !ignored(name)).take(6).collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let list = rest.iter().take(5).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let more = if rest.len() > 5 { ", …" } else { "" };
+        let message = format!("tensors that are not part of a {} model: {list}{more}", self.spec.model_type);
+        Err(Error::corrupt(self.tensors.label(), message).with_hint("the weights are not those of this config.json"))
+    }
+
+    /// The names that a tensor may have: the spec's own, and those of text parts of larger models.
+    fn candidates(&self, name: &str) -> Vec<String> {
+        let mut names = vec![name.to_owned()];
+        if let Some(rest) = name.strip_prefix("language_model.model.") {
+            names.extend([format!("model.language_model.{rest}"), format!("model.{rest}")]);
+        } else if let Some(rest) = name.strip_prefix("language_model.") {
+            names.push(rest.to_owned());
+        }
+        // mlx-lm gives this family a head of its own in any case.
+        if self.spec.model_type == "minicpm" && name == "lm_head.weight" {
+            names.push("model.embed_tokens.weight".into());
+        }
+        names
+    }
+
+    fn whole(&mut self, name: &str) -> Result<Found> {
+        let view = self.tensors.need(name)?;
+        if !view.dtype.is_float() {
+            return Err(self.tensors.corrupt(name, format_args!("is {}, but must be F32, F16 or BF16", view.dtype)));
+        }
+        self.used.insert(name.to_owned());
+        let mut shape = view.shape.clone();
+        if name.ends_with(".weight") && name.contains("conv") && is_transposed(view) {
+            // One of the two is 1, so that the numbers are in the same order.
+            shape.swap(1, 2);
+        }
+        Ok(Found { parts: vec![view.clone()], shape, offset: 0.0 })
+    }
+
+    /// A tensor of all experts, from one of each or from one with gate and up together.
+    fn stacked(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Option<Found>> {
+        let Some((block, part, leaf)) = expert_name(name) else { return Ok(None) };
+        let Some(&experts) = shape.and_then(<[usize]>::first) else { return Ok(None) };
+        for stored in EXPERT_PARTS.iter().filter(|(own, _)| *own == part).flat_map(|(_, stored)| *stored) {
+            let of = |expert: usize| format!("{block}.experts.{expert}.{stored}.{leaf}");
+            if self.tensors.contains(&of(0)) {
+                return self.one_each(experts, of).map(Some);
+            }
+        }
+        self.fused(block, part, leaf, shape.unwrap_or_default())
+    }
+
+    fn one_each(&mut self, experts: usize, name_of: impl Fn(usize) -> String) -> Result<Found> {
+        let mut parts: Vec<TensorView> = Vec::with_capacity(experts);
+        for name in (0..experts).map(name_of) {
+            let Found { parts: part, .. } = self.whole(&name)?;
+            parts.extend(part);
+            let (first, last) = (&parts[0], &parts[parts.len() - 1]);
+            if (first.dtype, &first.shape) != (last.dtype, &last.shape) {
+                let message = format!("is {:?} of {}, unlike the expert before", last.shape, last.dtype);
+                return Err(self.tensors.corrupt(&name, message));
+            }
+        }
+        let shape = [experts].into_iter().chain(parts.iter().take(1).flat_map(|part| part.shape.clone())).collect();
+        Ok(Found { parts, shape, offset: 0.0 })
+    }
+
+    /// Experts whose gate and up are the halves of one tensor.
+    fn fused(&mut self, block: &str, part: &str, leaf: &str, shape: &[usize]) -> Result<Option<Found>> {
+        let (pair, down) = match (self.spec.model_type.as_str(), leaf) {
+            ("qwen3_5_moe", "weight") => ("experts.gate_up_proj", "experts.down_proj"),
+            ("granitemoe" | "granitemoehybrid", "weight") => ("input_linear.weight", "output_linear.weight"),
+            _ => return Ok(None),
+        };
+        let name = format!("{block}.{}", if part == "down_proj" { down } else { pair });
+        if !self.tensors.contains(&name) {
+            return Ok(None);
+        }
+        let mut found = self.whole(&name)?;
+        let (&[experts, rows, columns], [whole]) = (shape, found.parts.as_slice()) else { return Ok(None) };
+        if part != "down_proj" {
+            if whole.shape != [experts, 2 * rows, columns] {
+                let message = format!("has the shape {:?}, not {:?}", whole.shape, [experts, 2 * rows, columns]);
+                return Err(self.tensors.corrupt(&name, message));
+            }
+            let first = if part == "up_proj" { rows } else { 0 };
+            let half = |expert: usize| {
+                let start = expert * 2 * rows + first;
+                whole.rows(start..start + rows, experts * 2 * rows)
+            };
+            found.parts = (0..experts).map(half).collect();
+            found.shape = shape.to_vec();
+        }
+        Ok(Some(found))
+    }
+}
+
+/// A convolution whose kernel is the last dimension.
+fn is_transposed(view: &TensorView) -> bool {
+    matches!(*view.shape, [_, 1, width] if width != 1)
+}
+
+fn is_norm(name: &str) -> bool {
+    const NORMS: [&str; 5] = [
+        ".input_layernorm.weight",
+        ".post_attention_layernorm.weight",
+        "model.norm.weight",
+        ".q_norm.weight",
+        ".k_norm.weight",
+    ];
+    NORMS.iter().any(|end| name.ends_with(end)) || name.ends_with("language_model.norm.weight")
+}
+
+/// Block, part and leaf of `block.switch_mlp.part.leaf`, or of `block.experts.part.leaf`.
+fn expert_name(name: &str) -> Option<(&str, &str, &str)> {
+    let (block, rest) = name.split_once(".switch_mlp.").or_else(|| name.split_once(".experts."))?;
+    let (part, leaf) = rest.split_once('.')?;
+    Some((block, part, leaf))
+}

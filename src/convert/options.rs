@@ -1,0 +1,226 @@
+//! What a conversion is asked for, and which format each matrix gets.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use crate::arch::spec::{Ffn, QuantizationFormat, QuantizationMode, Spec};
+use crate::error::{Error, Result};
+use crate::weights::Dtype;
+
+/// What [`convert`](super::convert) makes of a model. Without `bits`, `group_size`, `mode` and `recipe` nothing is
+/// quantized.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConvertOptions {
+    /// Bits a code: 2, 3, 4, 5, 6 or 8. 4 by default.
+    pub bits: Option<usize>,
+    /// Numbers that share a scale: 32, 64 or 128. 64 by default; the other modes have sizes of their own.
+    pub group_size: Option<usize>,
+    /// What codes mean. Affine by default.
+    pub mode: Option<QuantizationMode>,
+    /// More bits for some matrices.
+    pub recipe: Option<Recipe>,
+    /// The format of floats, which is also that of affine scales. By default what config.json calls `torch_dtype`, else
+    /// each tensor keeps its own.
+    pub dtype: Option<Dtype>,
+}
+
+/// mlx-lm's recipes: values and down projections of some layers, and the head, get more bits than the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipe {
+    /// 2 and 6 bits.
+    Mixed2And6,
+    /// 3 and 4 bits.
+    Mixed3And4,
+    /// 3 and 6 bits.
+    Mixed3And6,
+    /// 4 and 6 bits.
+    Mixed4And6,
+}
+
+impl Recipe {
+    const ALL: [Self; 4] = [Self::Mixed2And6, Self::Mixed3And4, Self::Mixed3And6, Self::Mixed4And6];
+
+    /// The name in mlx-lm.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mixed2And6 => "mixed_2_6",
+            Self::Mixed3And4 => "mixed_3_4",
+            Self::Mixed3And6 => "mixed_3_6",
+            Self::Mixed4And6 => "mixed_4_6",
+        }
+    }
+
+    /// Bits of most matrices and of the chosen ones.
+    fn bits(self) -> (usize, usize) {
+        match self {
+            Self::Mixed2And6 => (2, 6),
+            Self::Mixed3And4 => (3, 4),
+            Self::Mixed3And6 => (3, 6),
+            Self::Mixed4And6 => (4, 6),
+        }
+    }
+}
+
+impl FromStr for Recipe {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|recipe| recipe.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|recipe| recipe.name()).collect();
+            Error::invalid(format!("{name:?} is not a recipe")).with_hint(format!("known are {}", known.join(", ")))
+        })
+    }
+}
+
+impl ConvertOptions {
+    /// The format of most matrices, if they are quantized at all.
+    pub(super) fn format(&self) -> Result<Option<QuantizationFormat>> {
+        if let Some(dtype) = self.dtype.filter(|dtype| !dtype.is_float()) {
+            return Err(
+                Error::invalid(format!("{dtype} is not a format of weights")).with_hint("choose f32, f16 or bf16")
+            );
+        }
+        let Self { bits, group_size, mode, recipe, .. } = *self;
+        if bits.is_none() && group_size.is_none() && mode.is_none() && recipe.is_none() {
+            return Ok(None);
+        }
+        let mode = mode.unwrap_or(QuantizationMode::Affine);
+        if let Some(recipe) = recipe {
+            if mode != QuantizationMode::Affine {
+                let message = format!("{} is a recipe of affine codes, not of {}", recipe.name(), mode.name());
+                return Err(Error::invalid(message).with_hint("leave out the mode, or the recipe"));
+            }
+            if let Some(bits) = bits {
+                let message = format!("{bits} bits and the recipe {}, which has its own", recipe.name());
+                return Err(Error::invalid(message).with_hint("leave out one of the two"));
+            }
+        }
+        let (usual_bits, usual_group) = match mode {
+            QuantizationMode::Affine => (4, 64),
+            QuantizationMode::Mxfp4 => (4, 32),
+            QuantizationMode::Mxfp8 => (8, 32),
+            QuantizationMode::Nvfp4 => (4, 16),
+        };
+        let bits = recipe.map_or(bits.unwrap_or(usual_bits), |recipe| recipe.bits().0);
+        let format = QuantizationFormat { bits, group_size: group_size.unwrap_or(usual_group), mode };
+        if !format.is_known() {
+            let message = format!("{} of {bits} bits in groups of {}", mode.name(), format.group_size);
+            return Err(Error::invalid(message).with_hint(format!("there are {}", QuantizationFormat::KNOWN)));
+        }
+        Ok(Some(format))
+    }
+}
+
+/// What a matrix is stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Floats.
+    Dense,
+    /// In the format of most matrices.
+    Usual(QuantizationFormat),
+    /// In a format that config.json has to name.
+    Own(QuantizationFormat),
+}
+
+/// The families whose routers mlx-lm keeps as floats.
+const DENSE_ROUTERS: &[&str] = &[
+    "deepseek_v2",
+    "deepseek_v3",
+    "deepseek_v32",
+    "dots1",
+    "exaone_moe",
+    "glm4_moe",
+    "glm4_moe_lite",
+    "joyai_llm_flash",
+    "kimi_k2",
+    "kimi_k25",
+    "kimi_vl",
+    "nemotron_h",
+    "solar_open",
+];
+/// The families whose routers are quantized like all else; others have 8 bits.
+const USUAL_ROUTERS: &[&str] = &["ernie4_5_moe", "mixtral", "olmoe", "phimoe", "qwen2_moe"];
+
+/// Decides the format of each matrix, as mlx-lm's `quantize_model` does it.
+pub(super) struct Rule<'a> {
+    spec: &'a Spec,
+    format: QuantizationFormat,
+    recipe: Option<Recipe>,
+    /// Names of the matrices that choose experts.
+    routers: BTreeSet<&'a str>,
+    /// Names of the matrices that weigh shared experts.
+    shared_gates: BTreeSet<&'a str>,
+    /// Which part of a matrix's name is the number of its layer.
+    layer_part: usize,
+}
+
+impl<'a> Rule<'a> {
+    pub fn new(spec: &'a Spec, format: QuantizationFormat, recipe: Option<Recipe>) -> Result<Self> {
+        let moes = || {
+            spec.layers.iter().filter_map(|layer| match &layer.ffn {
+                Ffn::Moe(moe) => Some(moe),
+                _ => None,
+            })
+        };
+        let gates = moes().filter_map(|moe| moe.shared.as_ref()?.gate.as_ref());
+        let down = spec.linears().find(|linear| linear.name.contains("down_proj"));
+        if let (Some(recipe), None) = (recipe, down) {
+            let message = format!("{} for {}, which has no down_proj", recipe.name(), spec.model_type);
+            return Err(Error::unsupported(message).with_hint("choose bits for all matrices instead"));
+        }
+        let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let layer_part = down.and_then(|down| down.name.split('.').position(is_number)).unwrap_or(0);
+        Ok(Self {
+            spec,
+            format,
+            recipe,
+            routers: moes().map(|moe| moe.router.name.as_str()).collect(),
+            shared_gates: gates.map(|gate| gate.name.as_str()).collect(),
+            layer_part,
+        })
+    }
+
+    /// How to store the matrix `name` of so many columns.
+    pub fn stored(&self, name: &str, columns: usize) -> Result<Stored> {
+        let family = self.spec.model_type.as_str();
+        if !columns.is_multiple_of(self.format.group_size)
+            || self.routers.contains(name) && DENSE_ROUTERS.contains(&family)
+        {
+            return Ok(Stored::Dense);
+        }
+        if let Some(recipe) = self.recipe {
+            let (low, high) = recipe.bits();
+            let bits = if self.gets_more(name) { high } else { low };
+            return Ok(Stored::Own(QuantizationFormat { bits, ..self.format }));
+        }
+        if !self.is_delicate(name) {
+            return Ok(Stored::Usual(self.format));
+        }
+        let format = QuantizationFormat::affine(8, 64);
+        if !columns.is_multiple_of(format.group_size) {
+            let message = format!("{name} has {columns} columns, which its groups of 64 don't divide");
+            return Err(Error::unsupported(message));
+        }
+        Ok(Stored::Own(format))
+    }
+
+    /// Whether few bits would do much harm.
+    fn is_delicate(&self, name: &str) -> bool {
+        let family = self.spec.model_type.as_str();
+        if matches!(family, "granite" | "granitemoe")
+            && (name == "lm_head" || name.ends_with("self_attn.o_proj") || name.ends_with("mlp.down_proj"))
+        {
+            return true;
+        }
+        !USUAL_ROUTERS.contains(&family) && (self.routers.contains(name) || self.shared_gates.contains(name))
+    }
+
+    /// The choice of all recipes.
+    fn gets_more(&self, name: &str) -> bool {
+        let layers = self.spec.layers.len();
+        let layer: usize = name.split('.').nth(self.layer_part).and_then(|part| part.parse().ok()).unwrap_or(0);
+        let chosen = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+        let part = |part: &&str| name.contains(*part);
+        name.contains("lm_head") || chosen && ["v_proj", "v_a_proj", "v_b_proj", "down_proj"].iter().any(|p| part(&p))
+    }
+}

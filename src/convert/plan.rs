@@ -1,0 +1,309 @@
+//! What a conversion writes: every tensor of the model, its source and its format, spread over files.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::layout::{Found, Layout};
+use super::options::{ConvertOptions, Rule, Stored};
+use crate::arch::spec::{Linear, QuantizationFormat, QuantizationMode, Spec};
+use crate::error::{Error, Result};
+use crate::weights::{Dtype, TensorView, Tensors};
+
+/// All that will be written.
+pub(super) struct Plan {
+    /// The files, in order.
+    pub shards: Vec<Shard>,
+    /// `quantization` of config.json.
+    pub quantization: Option<Value>,
+    /// Numbers that the model is made of.
+    pub parameters: u64,
+}
+
+/// A file of tensors.
+pub(super) struct Shard {
+    pub file: String,
+    pub outputs: Vec<Output>,
+}
+
+/// A tensor, or a quantized matrix, which is several.
+pub(super) struct Output {
+    /// Of the tensor, or of the codes.
+    pub name: String,
+    /// Where the numbers come from, as consecutive rows.
+    pub parts: Vec<TensorView>,
+    /// Of the numbers.
+    pub shape: Vec<usize>,
+    /// Added to each number.
+    pub offset: f32,
+    /// The format of floats.
+    pub dtype: Dtype,
+    /// What the numbers become, unless they stay floats.
+    pub format: Option<QuantizationFormat>,
+}
+
+/// A tensor as a file holds it.
+pub(super) struct Entry {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+}
+
+impl Entry {
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().product::<usize>() as u64 * self.dtype.width() as u64
+    }
+}
+
+impl Output {
+    /// Numbers in a row; one dimension is one row.
+    pub fn columns(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// Bytes of the source.
+    pub fn source_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes().len() as u64).sum()
+    }
+
+    /// The tensors of it: itself, or codes, scales and, where there are any, biases.
+    pub fn entries(&self) -> Vec<Entry> {
+        let Some(QuantizationFormat { bits, group_size, mode }) = self.format else {
+            return vec![Entry { name: self.name.clone(), dtype: self.dtype, shape: self.shape.clone() }];
+        };
+        let entry = |leaf: &str, dtype: Dtype, columns: usize| {
+            let mut shape = self.shape.clone();
+            if let Some(last) = shape.last_mut() {
+                *last = columns;
+            }
+            let path = self.name.strip_suffix(".weight").unwrap_or(&self.name);
+            Entry { name: format!("{path}.{leaf}"), dtype, shape }
+        };
+        let (codes, groups) = (self.columns() * bits / 32, self.columns() / group_size);
+        let mut entries = vec![entry("weight", Dtype::U32, codes)];
+        if mode == QuantizationMode::Affine {
+            entries.extend([entry("scales", self.dtype, groups), entry("biases", self.dtype, groups)]);
+        } else {
+            entries.push(entry("scales", Dtype::U8, groups));
+        }
+        entries
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.entries().iter().map(Entry::bytes).sum()
+    }
+}
+
+impl Plan {
+    pub fn new(
+        spec: &Spec,
+        tensors: &Tensors,
+        config: &Value,
+        options: &ConvertOptions,
+        shard_bytes: u64,
+    ) -> Result<Self> {
+        let format = options.format()?;
+        check_source(spec, tensors)?;
+        let rule = format.map(|format| Rule::new(spec, format, options.recipe)).transpose()?;
+        let dtype = options.dtype.or_else(|| declared(config));
+        let mut builder = Builder {
+            spec,
+            layout: Layout::new(spec, tensors)?,
+            dtype,
+            rule,
+            outputs: BTreeMap::new(),
+            own: Map::new(),
+        };
+        builder.collect(tensors)?;
+        let Builder { layout, outputs, own, .. } = builder;
+        layout.finish()?;
+        let quantization = format.map(|format| {
+            let mut all = described(format);
+            // mlx-lm names four bits beside a recipe, whose matrices all have entries of their own.
+            if options.recipe.is_some() {
+                all.insert("bits".into(), 4.into());
+            }
+            all.extend(own);
+            Value::Object(all)
+        });
+        let parameters = outputs.values().map(|output| output.shape.iter().product::<usize>() as u64).sum();
+        Ok(Self { shards: shards(outputs.into_values(), shard_bytes), quantization, parameters })
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.outputs().map(Output::bytes).sum()
+    }
+
+    pub fn source_bytes(&self) -> u64 {
+        self.outputs().map(Output::source_bytes).sum()
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &Output> {
+        self.shards.iter().flat_map(|shard| &shard.outputs)
+    }
+
+    /// The content of `model.safetensors.index.json`.
+    pub fn index(&self) -> Value {
+        let files = self.shards.iter().flat_map(|shard| {
+            let entries = shard.outputs.iter().flat_map(Output::entries);
+            entries.map(|entry| (entry.name, Value::from(shard.file.as_str())))
+        });
+        let metadata = json!({ "total_size": self.bytes(), "total_parameters": self.parameters });
+        json!({ "metadata": metadata, "weight_map": files.collect::<Map<_, _>>() })
+    }
+}
+
+struct Builder<'a> {
+    spec: &'a Spec,
+    layout: Layout<'a>,
+    dtype: Option<Dtype>,
+    rule: Option<Rule<'a>>,
+    outputs: BTreeMap<String, Output>,
+    /// Formats of matrices that differ from the rest.
+    own: Map<String, Value>,
+}
+
+impl Builder<'_> {
+    fn collect(&mut self, tensors: &Tensors) -> Result<()> {
+        let spec = self.spec;
+        for linear in spec.linears() {
+            let weight = format!("{}.weight", linear.name);
+            let optional = spec.head_optional && spec.head.as_ref() == Some(linear) && spec.model_type != "minicpm";
+            if self.outputs.contains_key(&weight) || (optional && !tensors.contains(&weight)) {
+                continue;
+            }
+            let found = self.layout.find(&weight, Some(&shape(linear)))?;
+            self.matrix(&linear.name, weight, found)?;
+            if linear.bias {
+                self.plain(&format!("{}.bias", linear.name))?;
+            }
+        }
+        let norms = spec.norms().flat_map(|norm| norm.weights.iter().chain(&norm.bias).cloned());
+        let vectors = spec.layers.iter().flat_map(|layer| layer.vectors());
+        for name in norms.chain(vectors).collect::<Vec<_>>() {
+            self.plain(&name)?;
+        }
+        // What mlx-lm's class has and never uses; it does not load without.
+        for name in tensors.names().filter(|name| is_kept(&spec.model_type, name)) {
+            let shape = &tensors.need(name)?.shape;
+            match name.strip_suffix(".weight").filter(|_| shape.len() > 1) {
+                Some(path) if !self.outputs.contains_key(name) => {
+                    let found = self.layout.find(name, None)?;
+                    self.matrix(path, name.to_owned(), found)?;
+                }
+                _ => self.plain(name)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn matrix(&mut self, path: &str, name: String, found: Found) -> Result<()> {
+        let columns = found.shape.last().copied().unwrap_or(1);
+        let stored = self.rule.as_ref().map(|rule| rule.stored(path, columns)).transpose()?.unwrap_or(Stored::Dense);
+        let format = match stored {
+            Stored::Dense => None,
+            Stored::Usual(format) => Some(format),
+            Stored::Own(format) => {
+                self.own.insert(path.to_owned(), Value::Object(described(format)));
+                Some(format)
+            }
+        };
+        self.add(name, found, format);
+        Ok(())
+    }
+
+    fn plain(&mut self, name: &str) -> Result<()> {
+        if !self.outputs.contains_key(name) {
+            let found = self.layout.find(name, None)?;
+            self.add(name.to_owned(), found, None);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: String, found: Found, format: Option<QuantizationFormat>) {
+        let Found { parts, shape, offset } = found;
+        let own = parts.first().map_or(Dtype::F32, |part| part.dtype);
+        let dtype = self.dtype.filter(|_| !keeps_dtype(&self.spec.model_type, &name)).unwrap_or(own);
+        self.outputs.insert(name.clone(), Output { name, parts, shape, offset, dtype, format });
+    }
+}
+
+/// Refuses what is quantized already.
+fn check_source(spec: &Spec, tensors: &Tensors) -> Result<()> {
+    if spec.quantization.is_none() && !tensors.names().any(|name| name.ends_with(".scales")) {
+        return Ok(());
+    }
+    let message = format!("{}: the model is quantized already", tensors.label());
+    Err(Error::unsupported(message)
+        .with_hint("each quantization adds its own errors; convert the model that it was made of, in bf16 or f16"))
+}
+
+/// The dimensions of a matrix as it is stored.
+fn shape(linear: &Linear) -> Vec<usize> {
+    let rows = linear.part.map_or(linear.outputs, |(_, all)| all);
+    linear.experts.into_iter().chain([rows, linear.inputs]).collect()
+}
+
+/// The number format that a configuration asks for, where mlx-lm looks for it.
+fn declared(config: &Value) -> Option<Dtype> {
+    let name =
+        config.get("torch_dtype").filter(|name| !name.is_null()).or_else(|| config.get("text_config")?.get("dtype"));
+    match name?.as_str()? {
+        "float32" => Some(Dtype::F32),
+        "float16" => Some(Dtype::F16),
+        "bfloat16" => Some(Dtype::Bf16),
+        _ => None,
+    }
+}
+
+/// Tensors whose precision matters, which mlx-lm keeps as they are.
+fn keeps_dtype(family: &str, name: &str) -> bool {
+    let decays = ["kimi_linear", "nemotron_h", "qwen3_5", "qwen3_5_moe"];
+    name.contains("e_score_correction_bias") && family != "dots1"
+        || name.contains("expert_bias")
+        || name.ends_with("A_log") && decays.contains(&family)
+        || name.ends_with("dt_bias") && family == "kimi_linear"
+}
+
+/// Tensors that are not needed here but by mlx-lm's class.
+fn is_kept(family: &str, name: &str) -> bool {
+    match family {
+        "deepseek_v32" => name.contains("self_attn.indexer."),
+        "gemma3n" => {
+            let unused = ["self_attn.k_proj.", "self_attn.v_proj.", "self_attn.k_norm.", "altup.correct_output_scale"];
+            name.contains("language_model.") && unused.iter().any(|part| name.contains(part))
+        }
+        _ => false,
+    }
+}
+
+fn described(format: QuantizationFormat) -> Map<String, Value> {
+    let QuantizationFormat { bits, group_size, mode } = format;
+    let entries = [("group_size", json!(group_size)), ("bits", json!(bits)), ("mode", json!(mode.name()))];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Spreads tensors over files, each with the name that mlx-lm gives it.
+fn shards(outputs: impl Iterator<Item = Output>, most_bytes: u64) -> Vec<Shard> {
+    let mut files: Vec<Vec<Output>> = Vec::new();
+    let mut size = 0;
+    for output in outputs {
+        let bytes = output.bytes();
+        match files.last_mut() {
+            Some(file) if size + bytes <= most_bytes => {
+                file.push(output);
+                size += bytes;
+            }
+            _ => {
+                files.push(vec![output]);
+                size = bytes;
+            }
+        }
+    }
+    let count = files.len();
+    let name = |i: usize| match count {
+        1 => "model.safetensors".to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", i + 1),
+    };
+    files.into_iter().enumerate().map(|(i, outputs)| Shard { file: name(i), outputs }).collect()
+}

@@ -1,0 +1,152 @@
+//! Writes a file of tensors, block by block of rows, so that memory is bounded however large a tensor is.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::plan::{Entry, Output, Shard};
+use crate::error::{Error, Result};
+use crate::weights::{Dtype, Quantized, TensorView, quantize};
+
+/// Bytes of the source that are worked on at a time.
+const BLOCK: usize = 8 << 20;
+
+/// Writes a shard. `advance` hears how many bytes of the source are done since the last call, and may cancel.
+pub(super) fn shard(path: &Path, shard: &Shard, advance: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+    let mut entries: Vec<Entry> = shard.outputs.iter().flat_map(Output::entries).collect();
+    // Wider numbers first, so that all are aligned.
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.dtype.width()));
+    let mut header = Map::new();
+    header.insert("__metadata__".into(), json!({ "format": "mlx" }));
+    let mut end = 0;
+    for entry in &entries {
+        let start = end;
+        end += entry.bytes();
+        let value = json!({ "dtype": entry.dtype.to_string(), "shape": entry.shape, "data_offsets": [start, end] });
+        header.insert(entry.name.clone(), value);
+    }
+    let mut json = Value::Object(header.clone()).to_string();
+    json.extend(std::iter::repeat_n(' ', json.len().next_multiple_of(8) - json.len()));
+
+    let mut file = Target::create(path, &json, end)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    for output in &shard.outputs {
+        let start = |entry: Entry| header[&entry.name]["data_offsets"][0].as_u64().unwrap_or(0);
+        let mut positions: Vec<u64> = output.entries().into_iter().map(start).collect();
+        for part in &output.parts {
+            for rows in blocks(part, output.columns()) {
+                let block = Block { output, view: part.rows(rows.clone(), rows_of(part, output.columns())) };
+                let bytes = block.convert(threads).map_err(|e| e.context(&output.name))?;
+                for (position, bytes) in positions.iter_mut().zip([&bytes.codes, &bytes.scales, &bytes.biases]) {
+                    file.write(*position, bytes)?;
+                    *position += bytes.len() as u64;
+                }
+                block.view.release();
+                advance(block.view.bytes().len() as u64)?;
+            }
+        }
+    }
+    file.finish()
+}
+
+/// A file that is written at several places.
+struct Target<'a> {
+    path: &'a Path,
+    file: File,
+    /// Where the tensors begin.
+    start: u64,
+}
+
+impl<'a> Target<'a> {
+    fn create(path: &'a Path, header: &str, bytes: u64) -> Result<Self> {
+        let file = File::create(path).map_err(|e| Error::io(path, &e))?;
+        let start = 8 + header.len() as u64;
+        let mut output = Self { path, file, start: 0 };
+        output.file.set_len(start + bytes).map_err(|e| Error::io(path, &e))?;
+        output.write(0, &(header.len() as u64).to_le_bytes())?;
+        output.write(8, header.as_bytes())?;
+        Ok(Self { start, ..output })
+    }
+
+    fn write(&mut self, position: u64, bytes: &[u8]) -> Result<()> {
+        let io = |e: std::io::Error| Error::io(self.path, &e);
+        self.file.seek(SeekFrom::Start(self.start + position)).map_err(io)?;
+        self.file.write_all(bytes).map_err(io)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.file.sync_all().map_err(|e| Error::io(self.path, &e))
+    }
+}
+
+fn rows_of(part: &TensorView, columns: usize) -> usize {
+    part.shape.iter().product::<usize>() / columns.max(1)
+}
+
+/// Consecutive rows that together are about [`BLOCK`] bytes, and at least one.
+fn blocks(part: &TensorView, columns: usize) -> impl Iterator<Item = Range<usize>> {
+    let rows = rows_of(part, columns);
+    let step = (BLOCK / (columns * part.dtype.width()).max(1)).max(1);
+    (0..rows).step_by(step).map(move |first| first..(first + step).min(rows))
+}
+
+/// Some rows of a tensor.
+struct Block<'a> {
+    output: &'a Output,
+    view: TensorView,
+}
+
+impl Block<'_> {
+    /// What is written of them: codes, scales and biases, or floats in place of codes. Threads share the rows.
+    fn convert(&self, threads: usize) -> Result<Quantized> {
+        let columns = self.output.columns();
+        let rows = rows_of(&self.view, columns);
+        let share = rows.div_ceil(threads.max(1)).max(1);
+        let shares: Vec<_> = (0..rows).step_by(share).map(|first| first..(first + share).min(rows)).collect();
+        let results: Vec<Result<Quantized>> = std::thread::scope(|scope| {
+            let start = |range: Range<usize>| scope.spawn(move || self.rows(&self.view.rows(range, rows)));
+            let running: Vec<_> = shares.into_iter().map(start).collect();
+            let join = |running: std::thread::ScopedJoinHandle<'_, _>| {
+                running.join().unwrap_or_else(|_| Err(Error::internal("a thread of a conversion panicked")))
+            };
+            running.into_iter().map(join).collect()
+        });
+        let mut whole = Quantized::default();
+        for result in results {
+            let Quantized { codes, scales, biases } = result?;
+            whole.codes.extend(codes);
+            whole.scales.extend(scales);
+            whole.biases.extend(biases);
+        }
+        Ok(whole)
+    }
+
+    fn rows(&self, view: &TensorView) -> Result<Quantized> {
+        let Output { offset, dtype, format, .. } = *self.output;
+        if format.is_none() && offset == 0.0 && dtype == view.dtype {
+            return Ok(Quantized { codes: view.bytes().to_vec(), ..Quantized::default() });
+        }
+        let mut numbers = view.to_f32();
+        if offset != 0.0 {
+            numbers.iter_mut().for_each(|number| *number = view.dtype.round(*number + offset));
+        }
+        match format {
+            Some(format) => {
+                if dtype != view.dtype {
+                    numbers.iter_mut().for_each(|number| *number = dtype.round(*number));
+                }
+                quantize(&numbers, dtype, format)
+            }
+            None => Ok(Quantized { codes: bytes_of(&numbers, dtype), ..Quantized::default() }),
+        }
+    }
+}
+
+fn bytes_of(numbers: &[f32], dtype: Dtype) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(numbers.len() * dtype.width());
+    numbers.iter().for_each(|&number| dtype.push(number, &mut bytes));
+    bytes
+}

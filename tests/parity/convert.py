@@ -1,0 +1,177 @@
+"""Converts random models with mlx-lm and with ours, and compares the two: every tensor, every format in config.json, and
+what mlx-lm generates from ours.
+
+    python tests/parity/convert.py PROGRAM [MODEL_TYPE…]
+
+PROGRAM is the command `pocketmlx`. Without names all families are converted, in the layout of mlx-lm's classes and, where
+`published` knows it, in that of the models' makers.
+"""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from checkpoint import Checkpoint
+from families import FAMILIES, config
+from mlx_lm import generate, load, utils
+from mlx_lm.convert import convert
+
+DEMO = Path(__file__).parents[2] / "assets" / "demo"
+# Out of the demo's folder: transformers would look into a tiny config.json and find fault with it.
+load_tokenizer = utils.load_tokenizer
+utils.load_tokenizer = lambda path, *arguments, **named: load_tokenizer(DEMO, *arguments, **named)
+SETTINGS = {
+    "plain": ([], {}),
+    "4bit": (["--bits", "4", "--group", "32"], {"quantize": True, "q_bits": 4, "q_group_size": 32}),
+    "f16": (["--group", "64", "--dtype", "f16"], {"quantize": True, "q_group_size": 64, "dtype": "float16"}),
+    "mxfp4": (["--mode", "mxfp4"], {"quantize": True, "q_mode": "mxfp4"}),
+    "nvfp4": (["--mode", "nvfp4"], {"quantize": True, "q_mode": "nvfp4"}),
+    "mixed": (
+        ["--recipe", "mixed_3_6", "--group", "32"],
+        {"quantize": True, "q_group_size": 32, "quant_predicate": "mixed_3_6"},
+    ),
+}
+# What makers call the matrices of experts.
+LETTERS = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+LETTERED = ("mixtral", "phimoe", "minimax", "lfm2_moe")
+APART = LETTERED + (
+    "qwen2_moe", "qwen3_moe", "qwen3_next", "olmoe", "deepseek_v2", "glm4_moe", "ernie4_5_moe", "jamba",
+    "afmoe", "exaone_moe", "dots1",
+)  # fmt: skip
+FUSED = {
+    "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"),
+    "granitemoe": ("input_linear.weight", "output_linear.weight"),
+    "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
+}
+CONVOLUTIONS = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "lfm2", "lfm2_moe", "mamba", "mamba2", "jamba")
+
+
+def published(model_type, tensors):
+    """The same tensors as the makers lay them out; None where they are the same."""
+    changed = {}
+    for name, (dtype, shape, data) in tensors.items():
+        block, _, rest = name.partition(".switch_mlp.")
+        if not rest and model_type in ("afmoe", "dots1"):
+            block, _, rest = name.partition(".experts.")
+        part, _, leaf = rest.partition(".")
+        if rest and model_type in APART and leaf == "weight":
+            part = LETTERS[part] if model_type in LETTERED else part
+            size = len(data) // shape[0]
+            for e in range(shape[0]):
+                changed[f"{block}.experts.{e}.{part}.{leaf}"] = (dtype, shape[1:], data[e * size : (e + 1) * size])
+        elif rest and model_type in FUSED and part == "gate_proj":
+            gate = np.frombuffer(data, np.uint16).reshape(shape)
+            up = np.frombuffer(tensors[name.replace("gate_proj", "up_proj")][2], np.uint16).reshape(shape)
+            pair = np.concatenate([gate, up], axis=1)
+            changed[f"{block}.{FUSED[model_type][0]}"] = (dtype, pair.shape, pair.tobytes())
+        elif rest and model_type in FUSED and part == "down_proj":
+            changed[f"{block}.{FUSED[model_type][1]}"] = (dtype, shape, data)
+        elif rest and model_type in FUSED:
+            pass
+        elif len(shape) == 3 and "conv" in name and model_type in CONVOLUTIONS:
+            changed[name] = (dtype, (shape[0], shape[2], shape[1]), data)
+        else:
+            changed[name] = (dtype, shape, data)
+    if model_type.startswith("qwen3_5"):
+        wrapped = {}
+        for name, value in changed.items():
+            name = name.replace("language_model.model.", "model.language_model.")
+            wrapped[name.replace("language_model.lm_head", "lm_head")] = value
+        changed = wrapped
+    return None if changed.keys() == tensors.keys() and model_type not in CONVOLUTIONS else changed
+
+
+def write(folder, model_config, checkpoint, tensors):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(model_config | {"torch_dtype": "bfloat16"}))
+    checkpoint.tensors = tensors
+    checkpoint.write(folder / "model.safetensors")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(DEMO / name, folder)
+
+
+def tensors_of(folder):
+    tensors = {}
+    for file in sorted(folder.glob("model*.safetensors")):
+        tensors |= mx.load(str(file))
+    return tensors
+
+
+def same_bytes(a, b):
+    view = lambda x: x.view(mx.uint16) if x.dtype == mx.bfloat16 else x
+    return a.dtype == b.dtype and a.shape == b.shape and np.array(view(a)).tobytes() == np.array(view(b)).tobytes()
+
+
+def formats(folder):
+    quantization = json.loads((folder / "config.json").read_text()).get("quantization")
+    if not quantization:
+        return quantization
+    whole = {key: value for key, value in quantization.items() if not isinstance(value, dict)}
+    return whole, {k: v | {"mode": v.get("mode", "affine")} for k, v in quantization.items() if isinstance(v, dict)}
+
+
+def compare(program, folder, setting):
+    """What differs; None when neither side can."""
+    arguments, options = SETTINGS[setting]
+    ours, theirs = folder.parent / "ours", folder.parent / "theirs"
+    for made in (ours, theirs):
+        shutil.rmtree(made, ignore_errors=True)
+    try:
+        convert(str(folder), str(theirs), **options)
+    except Exception as error:  # e.g. a recipe for a family without down_proj
+        expected = error
+    else:
+        expected = None
+    run = subprocess.run([program, "convert", folder, ours, *arguments], capture_output=True, text=True)
+    if expected is not None:
+        return None if run.returncode == 1 else f"mlx-lm says {type(expected).__name__} {expected}, ours converts"
+    if run.returncode:
+        return run.stderr.strip()
+    a, b = tensors_of(ours), tensors_of(theirs)
+    if a.keys() != b.keys():
+        return f"only ours: {sorted(a.keys() - b.keys())[:4]}; only theirs: {sorted(b.keys() - a.keys())[:4]}"
+    if wrong := [name for name in a if not same_bytes(a[name], b[name])]:
+        first = wrong[0]
+        return f"{len(wrong)} of {len(a)} tensors differ: {first} {a[first].dtype} {a[first].shape}, {b[first].dtype} {b[first].shape}"
+    if formats(ours) != formats(theirs):
+        return f"quantization {formats(ours)}, theirs {formats(theirs)}"
+    if setting == "4bit":
+        texts = [generate(*load(str(made)), prompt="a", max_tokens=6) for made in (ours, theirs)]
+        if texts[0] != texts[1]:
+            return f"mlx-lm generates {texts}"
+    return ""
+
+
+def main():
+    program, *names = sys.argv[1:]
+    failed = converted = 0
+    for model_type in names or FAMILIES:
+        variants = [v for v in FAMILIES[model_type][2] if not FAMILIES[model_type][2][v].get("_floats")]
+        for variant in variants[: 1 if not names else 2]:
+            model_config = config(model_type, variant)
+            checkpoint = Checkpoint(copy.deepcopy(model_config), 5, "bf16")
+            layouts = {"mlx": dict(checkpoint.tensors), "published": published(model_type, checkpoint.tensors)}
+            for layout, tensors in layouts.items():
+                if tensors is None:
+                    continue
+                with tempfile.TemporaryDirectory() as place:
+                    folder = Path(place) / "source"
+                    write(folder, model_config, checkpoint, tensors)
+                    for setting in SETTINGS if layout == "mlx" else ("plain", "4bit"):
+                        difference = compare(program, folder, setting)
+                        if difference:
+                            failed += 1
+                            print(f"{model_type} {variant} {layout} {setting}: {difference}", flush=True)
+                        elif difference is not None:
+                            converted += 1
+    print(f"{converted} models converted alike, {failed} not")
+    sys.exit(failed > 0 or converted == 0)
+
+
+main()

@@ -1,8 +1,14 @@
 //! Downloads from a hub on the loopback, and the cache they make.
 #![cfg(feature = "hub")]
 
+#[path = "hub/disk.rs"]
+mod disk;
+#[path = "hub/metadata.rs"]
+mod metadata;
 #[path = "support/hub.rs"]
 mod server;
+#[path = "hub/speed.rs"]
+mod speed;
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -17,6 +23,7 @@ use tempfile::TempDir;
 
 const ID: &str = "owner/model";
 const CONFIG: &[u8] = include_bytes!("../assets/demo/config.json");
+const TOKENIZER: &[u8] = b"{}";
 const WEIGHTS: &str = "model.safetensors";
 
 struct Setting {
@@ -34,8 +41,16 @@ impl Setting {
     fn with_weights(bytes: usize) -> Self {
         let server = TestHub::start();
         let weights: Vec<u8> = (0..bytes).map(|at| (at * 31 + at / 251) as u8).collect();
-        let commit = server.add(ID, &[("config.json", CONFIG), ("README.md", b"x"), (WEIGHTS, &weights)]);
+        let commit = server.add(
+            ID,
+            &[("config.json", CONFIG), ("README.md", b"x"), ("tokenizer.json", TOKENIZER), (WEIGHTS, &weights)],
+        );
         Self { server, cache: tempfile::tempdir().unwrap(), weights, commit }
+    }
+
+    /// Bytes that a run needs.
+    fn bytes(&self) -> u64 {
+        (CONFIG.len() + TOKENIZER.len() + self.weights.len()) as u64
     }
 
     fn hub(&self) -> Hub {
@@ -94,12 +109,12 @@ fn a_model_is_fetched_once_into_the_layout_of_python() {
     let root = setting.cache.path().join("models--owner--model");
     assert_eq!(folder, root.join("snapshots").join(&setting.commit));
     assert_eq!(fs::read_to_string(root.join("refs/main")).unwrap(), setting.commit);
-    let mut blobs = [git(CONFIG), sha256(&setting.weights)];
+    let mut blobs = [git(CONFIG), git(TOKENIZER), sha256(&setting.weights)];
     blobs.sort();
     assert_eq!(setting.blobs(), blobs);
     let link = fs::read_link(folder.join(WEIGHTS)).unwrap();
     assert_eq!(link, Path::new("../../blobs").join(sha256(&setting.weights)));
-    let all = (CONFIG.len() + setting.weights.len()) as u64;
+    let all = setting.bytes();
     assert_eq!(seen.last(), Some(&(all, all)));
     assert_eq!(setting.server.sent(), all);
     // The token goes to the hub, not to where it redirects to.
@@ -126,7 +141,7 @@ fn a_new_commit_brings_only_what_changed_and_the_old_one_can_be_collected() {
     let old = setting.download().unwrap();
     setting.server.sent();
     let config = b"{\"model_type\": \"qwen3\"}";
-    setting.server.add(ID, &[("config.json", config), (WEIGHTS, &setting.weights)]);
+    setting.server.add(ID, &[("config.json", config), ("tokenizer.json", TOKENIZER), (WEIGHTS, &setting.weights)]);
     let new = setting.download().unwrap();
     assert_ne!(old, new);
     assert_eq!(setting.server.sent(), config.len() as u64);
@@ -137,12 +152,56 @@ fn a_new_commit_brings_only_what_changed_and_the_old_one_can_be_collected() {
     assert!(!old.exists() && new.exists());
     assert_eq!(hub.collect_garbage(None).unwrap(), []);
     let [model] = &hub.list().unwrap()[..] else { panic!() };
-    assert_eq!((model.id.as_str(), model.bytes), (ID, (config.len() + setting.weights.len()) as u64));
+    assert_eq!((model.id.as_str(), model.bytes), (ID, (config.len() + TOKENIZER.len() + setting.weights.len()) as u64));
     assert!(model.revisions[0].complete && model.revisions[0].references == ["main"]);
     assert_eq!(hub.collect_garbage(Some(model.bytes)).unwrap(), []);
     assert!(hub.collect_garbage(Some(model.bytes - 1)).unwrap()[0].whole);
     assert!(hub.list().unwrap().is_empty());
     assert_eq!(hub.remove(ID).unwrap_err().code(), Code::NotFound);
+}
+
+#[test]
+fn without_its_tokenizer_a_model_is_not_complete() {
+    let setting = Setting::new();
+    let folder = setting.download().unwrap();
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    assert_eq!(setting.hub().cached(ID).unwrap(), None);
+    assert!(!setting.hub().list().unwrap()[0].revisions[0].complete);
+    setting.server.sent();
+    setting.holds_all(&setting.download().unwrap());
+    assert_eq!(setting.server.sent(), 0, "its blob was there");
+    assert_eq!(setting.hub().cached(ID).unwrap(), Some(folder));
+}
+
+#[test]
+fn downloads_that_nobody_goes_on_with_are_collected() {
+    let setting = Setting::with_weights(20_000_000);
+    let interrupt = || {
+        let mut answers = [Answer::CutAfter(5_000_000), Answer::Status(404, &[])].into_iter().cycle();
+        setting.server.on_request(move |request| match of_weights(request) {
+            true => answers.next().unwrap_or(Answer::Right),
+            false => Answer::Right,
+        });
+        assert_eq!(setting.download().unwrap_err().code(), Code::NotFound);
+        setting.server.on_request(|_| Answer::Right);
+    };
+    interrupt();
+    let hub = setting.hub();
+    assert!(!hub.list().unwrap()[0].revisions[0].complete);
+    let removed = hub.collect_garbage(None).unwrap();
+    let small = (CONFIG.len() + TOKENIZER.len()) as u64;
+    assert_eq!((removed[0].bytes, removed[0].whole), (5_000_000 + small, true));
+    assert!(hub.list().unwrap().is_empty());
+    setting.holds_all(&setting.download().unwrap());
+    // What another client left without weights, and named, is none of ours.
+    let other = setting.cache.path().join("models--other--encoder");
+    for (name, content) in [("snapshots/abc/config.json", "{}"), ("refs/main", "abc"), ("blobs/x", "kept")] {
+        let path = other.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    hub.collect_garbage(None).unwrap();
+    assert!(other.join("snapshots/abc/config.json").exists());
 }
 
 /// How every kind of misbehaviour ends, and how many bytes of the file may come a second time.
@@ -168,9 +227,9 @@ fn faults_of_the_server_are_overcome() {
         });
         let folder = setting.download().unwrap_or_else(|error| panic!("{name}: {error}"));
         setting.holds_all(&folder);
-        assert_eq!(setting.blobs().len(), 2, "{name}");
+        assert_eq!(setting.blobs().len(), 3, "{name}");
         if name == "cut" {
-            assert_eq!(setting.server.sent(), (CONFIG.len() + setting.weights.len()) as u64, "what came was kept");
+            assert_eq!(setting.server.sent(), setting.bytes(), "what came was kept");
             let requests = setting.server.requests();
             let asked = requests.iter().filter(|request| of_weights(request));
             let ranges: Vec<_> = asked.filter_map(|request| request.headers.get("range")).collect();
@@ -213,7 +272,7 @@ fn what_can_not_be_overcome_is_an_error_that_says_what_and_leaves_no_wrong_file(
 fn mirrors_are_tried_in_order() {
     let setting = Setting::new();
     let broken = TestHub::start();
-    broken.add(ID, &[("config.json", CONFIG), (WEIGHTS, &setting.weights)]);
+    broken.add(ID, &[("config.json", CONFIG), ("tokenizer.json", TOKENIZER), (WEIGHTS, &setting.weights)]);
     broken.on_request(|request| if of_weights(request) { Answer::Corrupt } else { Answer::Status(404, &[]) });
     let folder = download(&setting.hub_of(&[&broken.endpoint(), &setting.server.endpoint()]), ID).unwrap();
     setting.holds_all(&folder);
@@ -263,7 +322,7 @@ fn nothing_is_fetched_for_what_the_check_refuses() {
     };
     let error = setting.hub().download(ID, &refuse, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.code(), Code::Unsupported);
-    assert_eq!(setting.server.sent(), CONFIG.len() as u64);
+    assert_eq!(setting.server.sent(), (CONFIG.len() + TOKENIZER.len()) as u64);
 }
 
 #[test]
@@ -281,7 +340,7 @@ fn a_cancelled_download_ends_soon_and_goes_on_later() {
     assert_eq!(error.code(), Code::Cancelled);
     assert!(began.elapsed() < Duration::from_secs(30) && seen > 1000);
     setting.holds_all(&setting.download().unwrap());
-    assert!(setting.server.sent() <= (CONFIG.len() + setting.weights.len()) as u64 + (16 << 20), "much came twice");
+    assert!(setting.server.sent() <= setting.bytes() + (16 << 20), "much came twice");
     assert_eq!(setting.hub().verify(&mut |_| ControlFlow::Continue(())).unwrap(), Vec::<PathBuf>::new());
     let blob = setting.cache.path().join("models--owner--model/blobs").join(sha256(&setting.weights));
     fs::write(&blob, "damaged").unwrap();
@@ -300,7 +359,7 @@ fn two_at_once_fetch_every_byte_once() {
     for _ in 0..2 {
         setting.holds_all(&inbox.recv().unwrap().unwrap());
     }
-    assert_eq!(setting.server.sent(), (CONFIG.len() + setting.weights.len()) as u64);
+    assert_eq!(setting.server.sent(), setting.bytes());
 }
 
 /// The command is killed while it fetches, again and again, and nothing that was written comes a second time.
@@ -338,7 +397,7 @@ fn killed_downloads_are_gone_on_with() {
     setting.server.on_request(|_| Answer::Right);
     assert!(start().wait().unwrap().success());
     setting.holds_all(&setting.hub().cached(ID).unwrap().unwrap());
-    assert_eq!(setting.server.sent(), (CONFIG.len() + setting.weights.len()) as u64);
+    assert_eq!(setting.server.sent(), setting.bytes());
 }
 
 #[test]
@@ -424,6 +483,6 @@ print(','.join(sorted(f'{r.repo_id} {r.size_on_disk} {sorted(r.refs)}' for r in 
     let ours = Setting::new();
     let folder = ours.download().unwrap();
     let found = run("http://127.0.0.1:1", ours.cache.path(), "1");
-    let bytes = CONFIG.len() + ours.weights.len();
+    let bytes = ours.bytes();
     assert_eq!(found.lines().collect::<Vec<_>>(), [folder.to_str().unwrap(), &format!("owner/model {bytes} ['main']")]);
 }

@@ -191,4 +191,27 @@ mod tests {
             assert!(shape.source.contains('/'), "{}", shape.source);
         }
     }
+    /// Sizes of whole repositories as another project lists them, tokenizers included: exo-explore/exo,
+    /// resources/inference_model_cards.
+    #[test]
+    fn sizes_from_shapes_are_near_those_that_others_saw() {
+        let seen = [
+            ("mlx-community/Qwen3-0.6B-4bit", 342_884_352),
+            ("mlx-community/Qwen3-0.6B-8bit", 698_351_616),
+            ("mlx-community/Qwen3-30B-A3B-4bit", 17_612_931_072),
+            ("mlx-community/Qwen3-235B-A22B-Instruct-2507-4bit", 141_733_920_768),
+            ("mlx-community/Llama-3.2-1B-Instruct-4bit", 729_808_896),
+            ("mlx-community/Meta-Llama-3.1-8B-Instruct-4bit", 4_637_851_648),
+            ("mlx-community/Meta-Llama-3.1-8B-Instruct-bf16", 16_882_073_600),
+            ("mlx-community/Llama-3.3-70B-Instruct-4bit", 40_652_242_944),
+            ("mlx-community/gpt-oss-20b-MXFP4-Q8", 12_025_908_224u64),
+        ];
+        let catalog = Catalog::get().unwrap();
+        for (id, bytes) in seen {
+            let model = catalog.models.iter().find(|model| model.id == id).unwrap();
+            let computed = arch::weights(&catalog.spec(model).unwrap().unwrap()).bytes;
+            let ratio = computed as f64 / bytes as f64;
+            assert!((0.9..=1.02).contains(&ratio), "{id}: {computed} computed, {bytes} seen");
+        }
+    }
 }

@@ -8,17 +8,17 @@
 //! .locks/models--owner--name/<hash>.lock
 //! ```
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use super::HubProgress;
-use super::fetch::Hasher;
+use super::hash::Hasher;
 use super::listing::{Hash, INDEX, RemoteFile};
 use super::repository::{RepositoryId, is_commit};
+use super::{HubProgress, disk};
 use crate::error::{Code, Error, Result};
 use crate::event::{Progress, Stage};
 
@@ -101,6 +101,18 @@ impl Cache {
         self.root.join(".locks").join(id.folder())
     }
 
+    /// Says that something of a model is being fetched, until the file is dropped. Several downloads may say so.
+    pub fn hold(&self, id: &RepositoryId) -> Result<File> {
+        let path = self.locks(id).join("download.lock");
+        create_parent(&path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| disk::failed(&path, &e))?;
+        if let Err(error) = file.lock_shared() {
+            tracing::warn!(path = %path.display(), %error, "downloads can't be locked here");
+        }
+        Ok(file)
+    }
+
     /// The commit that a revision was last seen at.
     pub fn commit(&self, id: &RepositoryId) -> Result<Option<String>> {
         if id.is_pinned() {
@@ -123,7 +135,7 @@ impl Cache {
         create_parent(&path)?;
         let part = path.with_extension(format!("{}.part", std::process::id()));
         let written = fs::write(&part, commit).and_then(|()| fs::rename(&part, &path));
-        written.map_err(|e| Error::io(&path, &e))
+        written.map_err(|e| disk::failed(&path, &e))
     }
 
     /// The folder of a revision when all is there that a run needs.
@@ -146,7 +158,7 @@ impl Cache {
         let part = link.with_file_name(format!(".{}.{}.part", file.hash.hex(), std::process::id()));
         let _ = fs::remove_file(&part);
         let linked = symlink(&target, &part, &self.blob(id, &file.hash)).and_then(|()| fs::rename(&part, &link));
-        linked.map_err(|e| Error::io(&link, &e))
+        linked.map_err(|e| disk::failed(&link, &e))
     }
 
     pub fn list(&self) -> Result<Vec<CachedModel>> {
@@ -215,8 +227,13 @@ impl Cache {
         for model in self.list()? {
             let id: RepositoryId = model.id.parse()?;
             let bytes = self.remove_unused(&id, &model)?;
-            if bytes > 0 {
-                removed.push(Removed { id: model.id, bytes, whole: false });
+            // A folder without snapshots is none that Python's client understands.
+            let whole = entries(&model.path.join("snapshots"))?.is_empty() && !self.is_busy(&id)?;
+            if whole {
+                let bytes = bytes + self.remove(&id)?.bytes;
+                removed.push(Removed { id: model.id, bytes, whole });
+            } else if bytes > 0 {
+                removed.push(Removed { id: model.id, bytes, whole });
             }
         }
         if let Some(keep_under) = keep_under {
@@ -251,15 +268,22 @@ impl Cache {
         Ok(false)
     }
 
-    /// Removes whole snapshots that no branch or tag names where another is named, blobs that no snapshot links, and
-    /// half-done ones that nobody writes.
+    /// Removes what is not needed while nobody fetches the model: snapshots that no branch or tag names, if another that is
+    /// named is complete, or if they are half-done; half-done blobs; blobs that no snapshot links.
+    ///
+    /// Half-done are snapshots of an interrupted download. Those of other clients may lack weights on purpose; they
+    /// have a name.
     fn remove_unused(&self, id: &RepositoryId, model: &CachedModel) -> Result<u64> {
+        let busy = self.is_busy(id)?;
         let named = |revision: &CachedRevision| revision.complete && !revision.references.is_empty();
-        let superseded = model.revisions.iter().any(named) && !self.is_busy(id)?;
+        let superseded = model.revisions.iter().any(named);
+        let interrupted = entries(&model.path.join("blobs"))?
+            .iter()
+            .any(|entry| entry.path().extension().is_some_and(|extension| extension == INCOMPLETE));
         let mut used = Vec::new();
         for revision in &model.revisions {
-            // One that is not complete may be on its way.
-            if superseded && revision.complete && revision.references.is_empty() {
+            let unwanted = superseded || (interrupted && !revision.complete);
+            if !busy && unwanted && revision.references.is_empty() {
                 fs::remove_dir_all(&revision.path).map_err(|e| Error::io(&revision.path, &e))?;
             } else {
                 linked_blobs(&revision.path, &mut used)?;
@@ -310,9 +334,14 @@ impl Cache {
     }
 }
 
-/// Whether a snapshot has a configuration and all weights that it names.
+/// Files that a tokenizer may be in. This version reads the first; a model with another is here, though it can't run.
+const TOKENIZERS: [&str; 6] =
+    ["tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model", "spiece.model"];
+
+/// Whether a snapshot has a configuration, a tokenizer and all weights that it names.
 fn is_complete(folder: &Path) -> bool {
-    if !folder.join("config.json").is_file() {
+    let has = |name: &str| folder.join(name).is_file();
+    if !has("config.json") || !TOKENIZERS.iter().any(|name| has(name)) {
         return false;
     }
     let Ok(index) = fs::read(folder.join(INDEX)) else {
@@ -377,7 +406,7 @@ fn is_free(path: &Path) -> Result<bool> {
 
 pub(super) fn create_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(path);
-    fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))
+    fs::create_dir_all(parent).map_err(|e| disk::failed(parent, &e))
 }
 
 #[cfg(unix)]

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::fetch::Transfer;
 use super::listing::{self, INDEX, RemoteFile};
 use super::repository::RepositoryId;
-use super::{Hub, HubProgress};
+use super::{Hub, HubProgress, disk};
 use crate::error::{Code, Error, Result};
 use crate::event::{Progress, Stage};
 
@@ -65,6 +65,7 @@ pub(super) fn run(
         fetched: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     });
+    let _held = hub.cache.hold(id)?;
     let descriptions = listing.descriptions();
     report.total = descriptions.iter().map(|file| file.bytes).sum();
     make_room(&transfer, &descriptions)?;
@@ -86,7 +87,7 @@ pub(super) fn run(
 /// Refuses what will not fit, before anything is fetched.
 fn make_room(transfer: &Transfer, files: &[RemoteFile]) -> Result<()> {
     let root = transfer.hub.cache.root();
-    fs::create_dir_all(root).map_err(|e| Error::io(root, &e))?;
+    fs::create_dir_all(root).map_err(|e| disk::failed(root, &e))?;
     let missing: u64 = files.iter().map(|file| transfer.missing(file)).sum();
     // Not every file system tells.
     let Ok(free) = fs4::available_space(root) else { return Ok(()) };

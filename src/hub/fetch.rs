@@ -1,20 +1,18 @@
 //! One file, from a hub into the cache: locked, gone on with where an earlier try ended, checked, then renamed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
-
-use super::Hub;
 use super::cache::{INCOMPLETE, create_parent};
 use super::client::{Refusal, encode, network, pause};
-use super::listing::{Hash, RemoteFile};
+use super::listing::RemoteFile;
+use super::partial::Partial;
 use super::repository::RepositoryId;
 use super::retry::{self, TRIES};
+use super::{Hub, disk};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time.
@@ -74,7 +72,7 @@ impl Transfer {
         let path = self.hub.cache.lock(&self.id, &file.hash);
         create_parent(&path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|e| Error::io(&path, &e))?;
+        let lock = lock.map_err(|e| disk::failed(&path, &e))?;
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
@@ -100,7 +98,7 @@ impl Transfer {
                 let before = partial.length;
                 counted.set(before);
                 match self.attempt(endpoint, file, &mut partial, &mut validator, counted) {
-                    Ok(()) if partial.hasher.matches(&file.hash) => return partial.finish(blob),
+                    Ok(()) if partial.matches() => return partial.finish(blob),
                     Ok(()) => {
                         mismatches += 1;
                         partial.restart()?;
@@ -251,110 +249,6 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// A blob that is not whole yet.
-struct Partial {
-    path: PathBuf,
-    file: File,
-    length: u64,
-    hasher: Hasher,
-    hash: Hash,
-    whole: u64,
-}
-
-impl Partial {
-    /// Opens what there is and reads it for its hash.
-    fn open(path: PathBuf, remote: &RemoteFile, stopped: &dyn Fn() -> bool) -> Result<Self> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|e| Error::io(&path, &e))?;
-        let length = file.metadata().map_err(|e| Error::io(&path, &e))?.len();
-        let (hash, whole) = (remote.hash.clone(), remote.bytes);
-        let mut partial = Self { hasher: Hasher::new(&hash, whole), path, file, length, hash, whole };
-        if length > whole {
-            partial.restart()?;
-            return Ok(partial);
-        }
-        partial
-            .hasher
-            .read(&partial.path, length, &mut |_| if stopped() { Err(Error::cancelled()) } else { Ok(()) })?;
-        partial.file.seek(SeekFrom::Start(length)).map_err(|e| Error::io(&partial.path, &e))?;
-        Ok(partial)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| {
-            let error = Error::io(&self.path, &e);
-            if e.kind() == std::io::ErrorKind::StorageFull {
-                return error.with_hint("make room; what came so far is kept");
-            }
-            error
-        })?;
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
-        emptied.map_err(|e| Error::io(&self.path, &e))?;
-        self.length = 0;
-        self.hasher = Hasher::new(&self.hash, self.whole);
-        Ok(())
-    }
-
-    /// The name of a blob is given to whole, checked content only.
-    fn finish(self, blob: &Path) -> Result<()> {
-        self.file.sync_all().map_err(|e| Error::io(&self.path, &e))?;
-        fs::rename(&self.path, blob).map_err(|e| Error::io(blob, &e))
-    }
-}
-
-/// Computes what a hub calls a file's hash.
-pub(super) enum Hasher {
-    Sha256(Sha256),
-    Git(Sha1),
-}
-
-impl Hasher {
-    /// For content of `length` bytes.
-    pub fn new(hash: &Hash, length: u64) -> Self {
-        match hash {
-            Hash::Sha256(_) => Self::Sha256(Sha256::new()),
-            // git-hash-object: the header is part of what is hashed.
-            Hash::Git(_) => Self::Git(Sha1::new_with_prefix(format!("blob {length}\0"))),
-        }
-    }
-
-    pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::Git(hasher) => hasher.update(bytes),
-        }
-    }
-
-    /// Takes in the first `length` bytes of a file; `tick` hears how many it has.
-    pub fn read(&mut self, path: &Path, length: u64, tick: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-        let mut file = File::open(path).map_err(|e| Error::io(path, &e))?;
-        let mut chunk = vec![0; CHUNK];
-        let mut done = 0;
-        while done < length {
-            let wanted = CHUNK.min(usize::try_from(length - done).unwrap_or(CHUNK));
-            file.read_exact(&mut chunk[..wanted]).map_err(|e| Error::io(path, &e))?;
-            self.update(&chunk[..wanted]);
-            done += wanted as u64;
-            tick(done)?;
-        }
-        Ok(())
-    }
-
-    pub fn matches(&self, hash: &Hash) -> bool {
-        let bytes = match self {
-            Self::Sha256(hasher) => hasher.clone().finalize().to_vec(),
-            Self::Git(hasher) => hasher.clone().finalize().to_vec(),
-        };
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == hash.hex()
-    }
-}
-
 /// A file's share of the bytes that are there.
 struct Counted<'a> {
     total: &'a AtomicU64,
@@ -381,20 +275,6 @@ fn total_fits(range: &str, bytes: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hashes_are_those_of_git_and_sha256() {
-        // `printf 'hello\n' | git hash-object --stdin`, and sha256sum of the same.
-        let git = Hash::Git("ce013625030ba8dba906f756967f9e9ca394464a".into());
-        let sha = Hash::Sha256("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into());
-        for hash in [git, sha] {
-            let mut hasher = Hasher::new(&hash, 6);
-            hasher.update(b"hel");
-            assert!(!hasher.matches(&hash));
-            hasher.update(b"lo\n");
-            assert!(hasher.matches(&hash));
-        }
-    }
 
     #[test]
     fn ranges_are_read() {

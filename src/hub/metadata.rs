@@ -231,11 +231,8 @@ impl Hub {
         let asked = if self.offline { Err(offline(id)) } else { self.ask_metadata(id) };
         let (mut metadata, config) = match asked {
             Ok(told) => told,
-            Err(error) if self.offline || error.code() == Code::Network => {
-                let Some(kept) = self.kept_metadata(id)? else { return Err(error) };
-                kept
-            }
-            Err(error) => return Err(error),
+            // What is here is told, whatever has become of it there.
+            Err(error) => self.kept_metadata(id)?.ok_or(error)?,
         };
         if let Some(config) = &config {
             metadata.take_config(config);

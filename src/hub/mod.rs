@@ -8,11 +8,14 @@
 mod cache;
 mod card;
 mod client;
+mod disk;
 mod download;
 mod fetch;
+mod hash;
 mod listing;
 mod metadata;
 mod options;
+mod partial;
 mod quantization;
 mod repository;
 mod retry;
@@ -132,9 +135,9 @@ impl Hub {
         self.cache.remove(&source.parse()?)
     }
 
-    /// Removes snapshots of a model that no branch or tag leads to any longer while another is, blobs that no snapshot
-    /// links, and half-done files that nobody is writing; then, while the cache is larger
-    /// than `keep_under` bytes, whole models, the one first that was not used for the longest time.
+    /// Removes snapshots of a model that no branch or tag leads to any longer while another is, downloads that were begun
+    /// and that nobody goes on with, and blobs that no snapshot links; then, while the cache is larger than `keep_under`
+    /// bytes, whole models, the one first that was not used for the longest time.
     ///
     /// # Errors
     /// `Io`.

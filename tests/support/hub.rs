@@ -44,6 +44,9 @@ pub enum Answer {
     Loop,
 }
 
+/// Models on a page, however many were asked for.
+const PAGE: usize = 3;
+
 type Hook = Box<dyn FnMut(&Incoming) -> Answer + Send>;
 
 #[derive(Default)]
@@ -58,7 +61,28 @@ struct State {
 #[derive(Default, Clone)]
 struct Repository {
     commit: String,
-    files: BTreeMap<String, (Vec<u8>, bool)>,
+    files: BTreeMap<String, Arc<Content>>,
+    /// Settings of the model card, tags, whether it is gated, names of commits.
+    about: About,
+}
+
+/// What a repository says of itself beside its files.
+#[derive(Default, Clone)]
+pub struct About {
+    pub card: Value,
+    pub tags: Vec<String>,
+    /// `auto` or `manual`; files are then given out to those with a token.
+    pub gated: Option<&'static str>,
+    pub version_tags: Vec<&'static str>,
+    pub downloads: u64,
+}
+
+/// A file.
+struct Content {
+    bytes: Vec<u8>,
+    large: bool,
+    sha256: String,
+    git: String,
 }
 
 /// The hub. Its threads end with the process.
@@ -93,12 +117,23 @@ impl TestHub {
         for (name, content) in files {
             hasher.update(name.as_bytes());
             hasher.update(content);
-            repository.files.insert((*name).to_owned(), (content.to_vec(), name.ends_with(".safetensors")));
+            let content = Content {
+                bytes: content.to_vec(),
+                large: name.ends_with(".safetensors"),
+                sha256: sha256(content),
+                git: git(content),
+            };
+            repository.files.insert((*name).to_owned(), Arc::new(content));
         }
         repository.commit = hex(&hasher.finalize());
         let commit = repository.commit.clone();
         self.state.lock().unwrap().repositories.insert(id.to_owned(), repository);
         commit
+    }
+
+    /// Says more of a repository.
+    pub fn describe(&self, id: &str, about: About) {
+        self.state.lock().unwrap().repositories.get_mut(id).unwrap().about = about;
     }
 
     /// Decides about every request from now on.
@@ -160,37 +195,40 @@ impl TestHub {
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let repositories = self.state.lock().unwrap().repositories.clone();
         match parts.as_slice() {
-            ["api", "models", owner, name, "revision", revision] => {
+            ["api", "models"] => self.search(request, &repositories, stream),
+            // Without a revision, the main one is meant; Python asks that way.
+            ["api", "models", owner, name, "revision", _] | ["api", "models", owner, name] => {
                 let id = format!("{owner}/{name}");
-                match repositories.get(&id).filter(|found| *revision == "main" || *revision == found.commit) {
-                    Some(found) => {
-                        let body = listing(&id, found).to_string();
-                        head(&mut stream, 200, body.len(), vec![("Content-Type".into(), "application/json".into())])?;
-                        stream.write_all(body.as_bytes())
-                    }
+                let revision = parts.get(5).unwrap_or(&"main");
+                match repositories.get(&id).filter(|found| found.is(revision)) {
+                    Some(found) => json(&mut stream, &listing(&id, found), Vec::new()),
                     None => head(&mut stream, 404, 0, vec![("X-Error-Code".into(), "RepoNotFound".into())]),
                 }
             }
+            ["api", "models", owner, name, "refs"] => match repositories.get(&format!("{owner}/{name}")) {
+                Some(found) => json(&mut stream, &references(found), Vec::new()),
+                None => head(&mut stream, 404, 0, vec![("X-Error-Code".into(), "RepoNotFound".into())]),
+            },
             ["api", "models", owner, name, "tree", revision] => {
                 let found = repositories.get(&format!("{owner}/{name}"));
                 let Some(found) = found.filter(|found| *revision == found.commit) else {
                     return head(&mut stream, 404, 0, Vec::new());
                 };
-                let body = tree(found).to_string();
-                head(&mut stream, 200, body.len(), vec![("Content-Type".into(), "application/json".into())])?;
-                stream.write_all(body.as_bytes())
+                json(&mut stream, &tree(found), Vec::new())
             }
             [owner, name, "resolve", revision, file @ ..] => {
                 let found = repositories.get(&format!("{owner}/{name}"));
-                let found = found.filter(|found| *revision == "main" || *revision == found.commit);
-                let Some((found, (content, large))) = found.and_then(|f| Some((f, f.files.get(&file.join("/"))?)))
-                else {
+                let found = found.filter(|found| found.is(revision));
+                let Some((found, content)) = found.and_then(|f| Some((f, f.files.get(&file.join("/"))?))) else {
                     return head(&mut stream, 404, 0, vec![("X-Error-Code".into(), "EntryNotFound".into())]);
                 };
+                if found.about.gated.is_some() && !request.headers.contains_key("authorization") {
+                    return head(&mut stream, 401, 0, vec![("X-Error-Code".into(), "GatedRepo".into())]);
+                }
                 let mut headers = vec![("X-Repo-Commit".into(), found.commit.clone())];
-                if *large {
-                    let hash = sha256(content);
-                    headers.push(("X-Linked-Size".into(), content.len().to_string()));
+                if content.large {
+                    let hash = &content.sha256;
+                    headers.push(("X-Linked-Size".into(), content.bytes.len().to_string()));
                     headers.push(("X-Linked-Etag".into(), format!("\"{hash}\"")));
                     // Another host, as far as names go.
                     headers.push((
@@ -199,20 +237,55 @@ impl TestHub {
                     ));
                     return head(&mut stream, 302, 0, headers);
                 }
-                headers.push(("ETag".into(), format!("\"{}\"", git(content))));
-                self.file(request, answer, stream, content, headers)
+                headers.push(("ETag".into(), format!("\"{}\"", content.git)));
+                self.file(request, answer, stream, &content.bytes, headers)
             }
             ["cdn", hash] => {
                 let files = repositories.values().flat_map(|repository| repository.files.values());
-                match files.map(|(content, _)| content).find(|content| sha256(content) == *hash) {
+                match files.into_iter().find(|content| content.sha256 == *hash) {
                     Some(content) => {
-                        self.file(request, answer, stream, content, vec![("ETag".into(), "\"cdn\"".into())])
+                        self.file(request, answer, stream, &content.bytes, vec![("ETag".into(), "\"cdn\"".into())])
                     }
                     None => head(&mut stream, 404, 0, Vec::new()),
                 }
             }
             _ => head(&mut stream, 404, 0, Vec::new()),
         }
+    }
+
+    /// A page of models: `search`, `author`, `filter`, `limit` and a cursor, as the real one has them.
+    fn search(
+        &self,
+        request: &Incoming,
+        repositories: &BTreeMap<String, Repository>,
+        mut stream: TcpStream,
+    ) -> std::io::Result<()> {
+        let query = request.path.split_once('?').map_or("", |(_, query)| query);
+        let all = |key: &str| -> Vec<String> {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs
+                .filter(|(name, _)| *name == key)
+                .map(|(_, value)| value.replace("%20", " ").replace("%2F", "/"))
+                .collect()
+        };
+        let one = |key: &str| all(key).into_iter().next();
+        let mut found: Vec<_> = repositories
+            .iter()
+            .filter(|(id, _)| one("search").is_none_or(|words| words.split(' ').all(|word| id.contains(word))))
+            .filter(|(id, _)| one("author").is_none_or(|author| id.starts_with(&format!("{author}/"))))
+            .filter(|(_, found)| all("filter").iter().all(|tag| found.about.tags.contains(tag)))
+            .collect();
+        found.sort_by_key(|(_, found)| std::cmp::Reverse(found.about.downloads));
+        let start = one("cursor").map_or(0, |cursor| cursor.parse().unwrap());
+        let limit = one("limit").map_or(usize::MAX, |limit| limit.parse().unwrap()).min(PAGE);
+        let page: Vec<_> = found.iter().skip(start).take(limit).map(|(id, found)| summary(id, found)).collect();
+        let mut headers = Vec::new();
+        if found.len() > start + limit {
+            let rest: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("cursor=")).collect();
+            let next = format!("{}/api/models?{}&cursor={}", self.endpoint(), rest.join("&"), start + limit);
+            headers.push(("Link".into(), format!("<{next}>; rel=\"next\"")));
+        }
+        json(&mut stream, &page.into(), headers)
     }
 
     fn file(
@@ -245,9 +318,12 @@ impl TestHub {
             return head(&mut stream, 416, 0, headers);
         }
         let begins = if *answer == Answer::WrongRange { start / 2 } else { start };
-        let mut body = content[begins..].to_vec();
+        let mut body = &content[begins..];
+        let mut changed = Vec::new();
         if *answer == Answer::Corrupt {
-            *body.last_mut().unwrap() ^= 1;
+            changed.extend_from_slice(body);
+            *changed.last_mut().unwrap() ^= 1;
+            body = &changed;
         }
         let status = if range.is_some() && *answer != Answer::IgnoreRange { 206 } else { 200 };
         if status == 206 {
@@ -259,9 +335,9 @@ impl TestHub {
             return Ok(());
         }
         if let Answer::CutAfter(bytes) | Answer::StallAfter(bytes) = answer {
-            body.truncate(*bytes);
+            body = &body[..body.len().min(*bytes)];
         }
-        for chunk in body.chunks(64 << 10) {
+        for chunk in body.chunks(256 << 10) {
             stream.write_all(chunk)?;
             self.state.lock().unwrap().sent += chunk.len() as u64;
         }
@@ -281,26 +357,60 @@ fn head(stream: &mut TcpStream, status: u16, length: usize, headers: Vec<(String
     stream.write_all((text + "\r\n").as_bytes())
 }
 
+fn json(stream: &mut TcpStream, body: &Value, mut headers: Vec<(String, String)>) -> std::io::Result<()> {
+    let body = body.to_string();
+    headers.push(("Content-Type".into(), "application/json".into()));
+    head(stream, 200, body.len(), headers)?;
+    stream.write_all(body.as_bytes())
+}
+
+impl Repository {
+    fn is(&self, revision: &str) -> bool {
+        revision == "main" || revision == self.commit || self.about.version_tags.contains(&revision)
+    }
+}
+
+/// A model of a list.
+fn summary(id: &str, repository: &Repository) -> Value {
+    let config = repository.files.get("config.json").and_then(|file| serde_json::from_slice::<Value>(&file.bytes).ok());
+    let weights: u64 = repository.files.values().filter(|file| file.large).map(|file| file.bytes.len() as u64).sum();
+    let gated = repository.about.gated.map_or(Value::Bool(false), Value::from);
+    json!({"_id": "1", "id": id, "modelId": id, "sha": repository.commit, "private": false, "gated": gated,
+           "author": id.split('/').next(), "lastModified": "2026-01-31T12:00:00.000Z",
+           "createdAt": "2026-01-01T12:00:00.000Z", "disabled": false, "tags": repository.about.tags,
+           "downloads": repository.about.downloads, "likes": 7, "library_name": "mlx",
+           "pipeline_tag": "text-generation", "cardData": repository.about.card,
+           "config": {"model_type": config.as_ref().map(|config| config["model_type"].clone())},
+           "safetensors": {"parameters": {"U8": weights}, "total": weights}})
+}
+
 fn listing(id: &str, repository: &Repository) -> Value {
     let siblings: Vec<_> = repository
         .files
         .iter()
-        .map(|(name, (content, large))| match large {
-            true => json!({"rfilename": name, "size": content.len(), "blobId": "0".repeat(40),
-                           "lfs": {"sha256": sha256(content), "size": content.len(), "pointerSize": 134}}),
-            false => json!({"rfilename": name, "size": content.len(), "blobId": git(content)}),
+        .map(|(name, file)| match file.large {
+            true => json!({"rfilename": name, "size": file.bytes.len(), "blobId": "0".repeat(40),
+                           "lfs": {"sha256": file.sha256, "size": file.bytes.len(), "pointerSize": 134}}),
+            false => json!({"rfilename": name, "size": file.bytes.len(), "blobId": file.git}),
         })
         .collect();
-    json!({"_id": "1", "id": id, "modelId": id, "sha": repository.commit, "private": false, "gated": false,
-           "disabled": false, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings})
+    let mut all = summary(id, repository);
+    all["siblings"] = siblings.into();
+    all
+}
+
+fn references(repository: &Repository) -> Value {
+    let reference = |kind: &str, name: &str| json!({"name": name, "ref": format!("refs/{kind}/{name}"), "targetCommit": repository.commit});
+    let tags: Vec<_> = repository.about.version_tags.iter().map(|name| reference("tags", name)).collect();
+    json!({"branches": [reference("heads", "main")], "converts": [], "tags": tags})
 }
 
 /// What Python's client asks for instead.
 fn tree(repository: &Repository) -> Value {
-    let files = repository.files.iter().map(|(name, (content, large))| match large {
-        true => json!({"type": "file", "path": name, "size": content.len(), "oid": "0".repeat(40),
-                       "lfs": {"oid": sha256(content), "size": content.len(), "pointerSize": 134}}),
-        false => json!({"type": "file", "path": name, "size": content.len(), "oid": git(content)}),
+    let files = repository.files.iter().map(|(name, file)| match file.large {
+        true => json!({"type": "file", "path": name, "size": file.bytes.len(), "oid": "0".repeat(40),
+                       "lfs": {"oid": file.sha256, "size": file.bytes.len(), "pointerSize": 134}}),
+        false => json!({"type": "file", "path": name, "size": file.bytes.len(), "oid": file.git}),
     });
     files.collect()
 }

@@ -1,7 +1,7 @@
 //! A hub on the loopback for programs that fetch models: the one of `tests/hub.rs`.
 
 #[path = "../../tests/support/hub.rs"]
-mod server;
+pub mod server;
 
 use std::fs;
 

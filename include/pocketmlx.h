@@ -341,7 +341,7 @@ void pmlx_engine_free(pmlx_engine *engine);
 
 /**
  * Whether a model is supported and how much memory it would take, as JSON, without reading its weights. `source` is
- * what `pmlx_model_load` takes. `options` is JSON: "context_length".
+ * what `pmlx_model_load` takes. `options` is JSON: "context_length", "kv_bits" (as for loading).
  */
 PMLX_MUST_USE
 pmlx_error *pmlx_model_probe(const char *source,
@@ -352,8 +352,9 @@ pmlx_error *pmlx_model_probe(const char *source,
 
 /**
  * Loads a model. `source` is a folder, a `.gguf` file, a hub id ("org/name" or "org/name@revision") or "demo".
- * `options` is JSON: "precision" ("default", "exact"), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is called
- * on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.
+ * `options` is JSON: "precision" ("default", "exact"), "kv_bits" (4, 8 or 16: bits of a number in the caches of keys
+ * and values), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is
+ * called on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.
  */
 PMLX_MUST_USE
 pmlx_error *pmlx_model_load(pmlx_engine *engine,

@@ -30,7 +30,7 @@ mod support;
 pub use backend::cpu::benchmarks;
 
 pub use arch::spec::QuantizationMode;
-pub use backend::Precision;
+pub use backend::{KvBits, Precision};
 #[cfg(feature = "hub")]
 pub use catalog::{Fit, FitOptions, ModelInfo, ModelTask, RecommendOptions, Recommendation, Seen, Support, recommend};
 pub use convert::{ConvertOptions, Converted, Recipe, convert};

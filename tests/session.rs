@@ -4,7 +4,7 @@
 mod run;
 mod support;
 
-use pocketmlx::{Code, ContextOverflow, Event, LoadOptions, Message, Request, SessionOptions};
+use pocketmlx::{Code, ContextOverflow, Event, KvBits, LoadOptions, Message, Request, SessionOptions};
 use run::{Loaded, ask, collect, engine, load_with, run, transcript};
 use support::Fixture;
 
@@ -35,6 +35,30 @@ fn a_second_turn_computes_only_what_is_new() {
     let again = run(&session, ask("And now?", 20)).unwrap();
     assert_eq!(again.done().usage.cached_tokens, 0);
     assert_eq!(again.tokens, second.tokens);
+}
+
+#[test]
+fn each_kind_of_cache_has_states_of_its_own() {
+    let folder = Fixture::new("qwen3").build();
+    let engine = engine();
+    let mut loaded = Vec::new();
+    for bits in [KvBits::Four, KvBits::Eight, KvBits::Sixteen] {
+        let options = LoadOptions { kv_bits: Some(bits), ..LoadOptions::default() };
+        let model = load_with(&engine, folder.path(), options).unwrap();
+        assert_eq!(model.info().unwrap()["kv_cache"]["bits"], u64::from(bits));
+        let session = model.session(SessionOptions::default()).unwrap();
+        let first = run(&session, ask("Hello there, how are you?", 20)).unwrap();
+        assert_eq!(first.done().usage.cached_tokens, 0, "{bits:?}: states of another kind");
+        let second = run(&session, ask("And now?", 20)).unwrap();
+        assert_eq!(second.done().usage.cached_tokens, first.done().usage.prompt_tokens + 20 - 1);
+        // The same without any kept state.
+        session.rewind(2).unwrap();
+        engine.trim().unwrap();
+        let again = run(&session, ask("And now?", 20)).unwrap();
+        assert_eq!((again.done().usage.cached_tokens, again.tokens), (0, second.tokens), "{bits:?}");
+        // The engine's next model of these files is another one, and this one keeps its states.
+        loaded.push((model, session));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch;
 use crate::arch::spec::Spec;
-use crate::backend::Precision;
+use crate::backend::{KvBits, Precision};
 use crate::engine::Capacity;
 use crate::error::Result;
 use crate::object;
@@ -20,6 +20,8 @@ pub struct FitOptions {
     pub memory_bytes: Option<u64>,
     /// The context that must fit, in tokens. Default: 4,096, or the model's own if that is shorter.
     pub context_length: Option<usize>,
+    /// As [`LoadOptions::kv_bits`](crate::LoadOptions::kv_bits).
+    pub kv_bits: Option<KvBits>,
 }
 object::from_json!(FitOptions: "fit");
 
@@ -67,7 +69,10 @@ impl Device {
             return Err(crate::error::Error::invalid("memory_bytes or context_length is 0")
                 .with_hint("leave it out for the default"));
         }
-        Ok(Self { capacity: Capacity::here(options.memory_bytes, true)?, context: options.context_length })
+        Ok(Self {
+            capacity: Capacity::here(options.memory_bytes, options.kv_bits, true)?,
+            context: options.context_length,
+        })
     }
 
     /// Reckons with `weight_bytes` where a hub told them, else with what shapes tell.
@@ -159,7 +164,7 @@ pub(super) mod tests {
 
     /// A device with so much memory that reads so fast.
     pub fn device(memory_bytes: u64, read_bytes_per_second: f64, context: Option<usize>) -> Device {
-        let mut capacity = Capacity::here(Some(memory_bytes), false).unwrap();
+        let mut capacity = Capacity::here(Some(memory_bytes), None, false).unwrap();
         capacity.read_bytes_per_second = Some(read_bytes_per_second);
         Device { capacity, context }
     }

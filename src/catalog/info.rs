@@ -60,7 +60,11 @@ impl Hub {
     /// # Errors
     /// `InvalidArgument` for a limit that is not 1 to 200; `Network`.
     pub fn search(&self, options: &SearchOptions) -> Result<Vec<ModelInfo>> {
-        let fit = FitOptions { memory_bytes: options.memory_bytes, context_length: options.context_length };
+        let fit = FitOptions {
+            memory_bytes: options.memory_bytes,
+            context_length: options.context_length,
+            ..FitOptions::default()
+        };
         let device = Device::here(&fit)?;
         let models = self.find(options)?;
         let mut found = Vec::with_capacity(models.len());

@@ -60,7 +60,11 @@ pub struct Recommendation {
 /// # Errors
 /// `InvalidArgument` for a memory or context of 0.
 pub fn recommend(options: &RecommendOptions) -> Result<Vec<Recommendation>> {
-    let fit = FitOptions { memory_bytes: options.memory_bytes, context_length: options.context_length };
+    let fit = FitOptions {
+        memory_bytes: options.memory_bytes,
+        context_length: options.context_length,
+        ..FitOptions::default()
+    };
     let device = Device::here(&fit)?;
     let mut found = ranked(Catalog::get()?, &device, options.task)?;
     found.truncate(options.limit.unwrap_or(usize::MAX));

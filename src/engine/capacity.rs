@@ -1,13 +1,14 @@
 //! What this device has room for, and how fast it would be.
 
 use once_cell::sync::OnceCell;
+use serde_json::Value;
 
 use super::device::Compute;
 use super::options::{Device, EngineOptions};
 use crate::arch;
 use crate::arch::spec::Spec;
 use crate::backend::cpu::Cpu;
-use crate::backend::{CacheLayout, Precision};
+use crate::backend::{CacheLayout, KvBits, Precision};
 use crate::error::Result;
 use crate::weights::Tensors;
 
@@ -17,6 +18,7 @@ const EFFICIENCY: f64 = 0.85;
 /// The device that engines choose by default.
 pub(crate) struct Capacity {
     compute: Compute,
+    kv_bits: Option<KvBits>,
     /// Bytes that models may take.
     pub memory_bytes: u64,
     /// How fast the device reads memory, where that can be measured.
@@ -24,16 +26,16 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    /// This device, with an engine's default limit where `memory_bytes` names none. `measure` the memory's speed, which
+    /// This device, with an engine's default limit where `memory_bytes` names none, and caches of `kv_bits`. `measure` the memory's speed, which
     /// takes about a third of a second once a process.
     ///
     /// # Errors
     /// Those of choosing a device.
-    pub fn here(memory_bytes: Option<u64>, measure: bool) -> Result<Self> {
+    pub fn here(memory_bytes: Option<u64>, kv_bits: Option<KvBits>, measure: bool) -> Result<Self> {
         let compute = Compute::choose(&EngineOptions::default())?;
         let memory_bytes = memory_bytes.unwrap_or_else(super::memory::default_limit);
         let read_bytes_per_second = if measure { speed(&compute) } else { None };
-        Ok(Self { compute, memory_bytes, read_bytes_per_second })
+        Ok(Self { compute, kv_bits, memory_bytes, read_bytes_per_second })
     }
 
     /// What computes.
@@ -49,8 +51,14 @@ impl Capacity {
     /// What one sequence of a model takes beside the weights.
     pub fn memory(&self, spec: &Spec, context: usize, precision: Precision) -> arch::Memory {
         arch::memory(spec, context, |kv_heads, head_dim, positions| {
-            self.compute.cache_bytes(precision, CacheLayout { kv_heads, head_dim, window: None }, positions)
+            let layout = CacheLayout { kv_heads, head_dim, window: None };
+            self.compute.cache_bytes(precision, self.kv_bits, layout, positions)
         })
+    }
+
+    /// What the caches of its layers hold, as JSON.
+    pub fn kv_cache(&self, spec: &Spec, precision: Precision) -> Value {
+        super::kv::describe(&self.compute, spec, precision, self.kv_bits)
     }
 
     /// Tokens a second of one sequence whose every token reads so many bytes.
@@ -64,7 +72,8 @@ fn speed(compute: &Compute) -> Option<f64> {
     static SPEED: OnceCell<Option<f64>> = OnceCell::new();
     match compute {
         Compute::Cpu(threads) => *SPEED.get_or_init(|| {
-            let measured = threads.pool().and_then(|pool| Cpu::new(pool, Precision::Default)?.read_bytes_per_second());
+            let measured =
+                threads.pool().and_then(|pool| Cpu::new(pool, Precision::Default, None)?.read_bytes_per_second());
             measured.inspect_err(|error| tracing::debug!(%error, "the memory's speed could not be measured")).ok()
         }),
         #[cfg(feature = "mlx")]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::options::{Device, EngineOptions};
 use crate::backend::cpu::{self, Pool};
-use crate::backend::{CacheLayout, Precision};
+use crate::backend::{CacheLayout, KvBits, Precision};
 use crate::error::{Error, Result};
 use crate::weights::Tensors;
 
@@ -101,15 +101,22 @@ impl Compute {
         }
     }
 
-    /// Bytes that the cache of a layer takes; with MLX at most.
-    pub fn cache_bytes(&self, precision: Precision, layout: CacheLayout, positions: usize) -> u64 {
+    /// What the cache of a layer holds.
+    #[cfg_attr(not(feature = "mlx"), allow(unused_variables))]
+    pub fn kv_bits(&self, precision: Precision, asked: Option<KvBits>, layout: CacheLayout) -> KvBits {
         match self {
-            Self::Cpu(_) => cpu::cache_bytes(precision, &layout, positions),
+            Self::Cpu(_) => cpu::kv_bits(precision, asked),
             #[cfg(feature = "mlx")]
-            Self::Mlx(_) => {
-                let row = 2 * layout.kv_heads * layout.head_dim * size_of::<f32>();
-                (row as u64).saturating_mul(positions as u64)
-            }
+            Self::Mlx(_) => crate::backend::mlx::kv_bits(asked, &layout),
+        }
+    }
+
+    /// Bytes that the cache of a layer takes; with MLX at most.
+    pub fn cache_bytes(&self, precision: Precision, kv: Option<KvBits>, layout: CacheLayout, positions: usize) -> u64 {
+        match self {
+            Self::Cpu(_) => cpu::cache_bytes(precision, kv, &layout, positions),
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => crate::backend::mlx::cache_bytes(kv, layout, positions),
         }
     }
 

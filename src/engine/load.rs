@@ -17,6 +17,7 @@ use super::slot::LoadEvent;
 use super::text::Text;
 use super::worker::Worker;
 use crate::arch;
+use crate::backend::KvBits;
 use crate::error::{Code, Error, Result};
 use crate::event::{Progress, Stage};
 use crate::source::{self, ModelFiles};
@@ -73,6 +74,11 @@ impl Engine {
         weights::check_names(&spec, &tensors)?;
         report.now(Stage::Check, 0, 0)?;
 
+        let precision = self.shared.compute.precision(options.precision, &tensors);
+        let kv_cache = super::kv::describe(&self.shared.compute, &spec, precision, options.kv_bits);
+        if options.kv_bits.is_some_and(|bits| bits != KvBits::Sixteen) && kv_cache["quantized_layers"] == 0 {
+            tracing::warn!(%kv_cache, model = files.label(), "no cache of this model is quantized: kv_bits has no effect");
+        }
         let id = next_model_id();
         let weight_bytes = weights::needed_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_, _, _| 0).work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
@@ -82,6 +88,7 @@ impl Engine {
             files,
             tensors: Mutex::new(Some(tensors)),
             options,
+            precision,
             context_length,
             compute: self.shared.compute.clone(),
             budget: Arc::clone(&self.shared.budget),

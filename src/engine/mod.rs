@@ -10,6 +10,7 @@ mod generation;
 mod guard;
 mod handle;
 mod job;
+mod kv;
 mod load;
 mod memory;
 mod model;

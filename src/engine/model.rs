@@ -66,6 +66,7 @@ impl Model {
             "model_type": spec.model_type,
             "device": self.inner.engine.shared.compute.device().name(),
             "precision": recipe.options.precision,
+            "kv_cache": super::kv::describe(&recipe.compute, spec, recipe.precision, recipe.options.kv_bits),
             "context_length": recipe.context_length,
             "trained_context_length": spec.context_length,
             "vocab": spec.vocab,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::Precision;
+use crate::backend::{KvBits, Precision};
 use crate::error::{Error, Result};
 use crate::object;
 use crate::request::{Message, Request};
@@ -72,6 +72,10 @@ pub struct EngineOptions {
 pub struct LoadOptions {
     /// In what precision to compute.
     pub precision: Precision,
+    /// Bits of a number in the caches of keys and values. Default: 8 on the CPU backend, or what the precision is where
+    /// that is exact or the checkpoint is stored in f32; not quantized on MLX. States of recurrent layers are never
+    /// quantized; [`Model::info`](crate::Model::info) says under `kv_cache` what the caches of a model hold.
+    pub kv_bits: Option<KvBits>,
     /// The longest sequence to allow, prompt and answer. Default: what the model was trained for.
     pub context_length: Option<usize>,
     /// Measure each operation by itself: [`Model::info`](crate::Model::info) gives time and bytes read, in all since
@@ -85,6 +89,8 @@ pub struct LoadOptions {
 pub struct ProbeOptions {
     /// The context to estimate memory for. Default: 4,096 or the model's own if that is shorter.
     pub context_length: Option<usize>,
+    /// As [`LoadOptions::kv_bits`].
+    pub kv_bits: Option<KvBits>,
 }
 
 /// Options of a session.

@@ -32,7 +32,7 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     let tensors = Tensors::probe(&files)?;
     weights::check_names(&spec, &tensors)?;
     let weight_bytes = weights::needed_bytes(&spec, &tensors);
-    let capacity = Capacity::here(None, false)?;
+    let capacity = Capacity::here(None, options.kv_bits, false)?;
     let precision = capacity.precision(&tensors);
     let memory = capacity.memory(&spec, context, precision);
     Ok(json!({
@@ -40,6 +40,7 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
         "supported": true,
         "model_type": spec.model_type,
         "context_length": spec.context_length,
+        "kv_cache": capacity.kv_cache(&spec, precision),
         "memory": {
             "context_length": context,
             "weight_bytes": weight_bytes,

@@ -15,9 +15,9 @@ use super::scheduler::Scheduler;
 #[cfg(feature = "mlx")]
 use super::worker::Worker;
 use crate::arch::spec::Spec;
-use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::backend::profile::Profiled;
+use crate::backend::{Backend, Precision};
 use crate::error::Result;
 use crate::nn::Builder;
 use crate::weights::{ModelFiles, Tensors};
@@ -34,6 +34,8 @@ pub(crate) struct Recipe {
     pub tensors: Mutex<Option<Arc<Tensors>>>,
     /// Options of the load.
     pub options: LoadOptions,
+    /// In what precision it computes.
+    pub precision: Precision,
     /// The longest sequence.
     pub context_length: usize,
     /// What computes.
@@ -79,16 +81,16 @@ impl Recipe {
             Some(tensors) => tensors,
             None => Arc::new(Tensors::open(&self.files)?),
         };
-        let precision = self.compute.precision(self.options.precision, &tensors);
+        let precision = self.precision;
         match &self.compute {
             Compute::Cpu(threads) => {
-                let backend = Cpu::new(threads.pool()?, precision)?;
+                let backend = Cpu::new(threads.pool()?, precision, self.options.kv_bits)?;
                 let bandwidth = self.options.profile.then(|| backend.read_bytes_per_second()).transpose()?;
                 Ok(self.start_on(backend, bandwidth, tensors))
             }
             #[cfg(feature = "mlx")]
             Compute::Mlx(device) => {
-                let backend = crate::backend::mlx::Mlx::new(*device, precision, Worker::park)?;
+                let backend = crate::backend::mlx::Mlx::new(*device, precision, self.options.kv_bits, Worker::park)?;
                 Ok(self.start_on(backend, None, tensors))
             }
         }

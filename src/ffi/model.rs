@@ -14,7 +14,7 @@ use crate::{LoadOptions, Model, ProbeOptions, Request, probe};
 pub struct pmlx_model(pub(super) Model);
 
 /// Whether a model is supported and how much memory it would take, as JSON, without reading its weights. `source` is
-/// what `pmlx_model_load` takes. `options` is JSON: "context_length".
+/// what `pmlx_model_load` takes. `options` is JSON: "context_length", "kv_bits" (as for loading).
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn pmlx_model_probe(
@@ -34,8 +34,9 @@ pub unsafe extern "C" fn pmlx_model_probe(
 }
 
 /// Loads a model. `source` is a folder, a `.gguf` file, a hub id ("org/name" or "org/name@revision") or "demo".
-/// `options` is JSON: "precision" ("default", "exact"), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is called
-/// on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.
+/// `options` is JSON: "precision" ("default", "exact"), "kv_bits" (4, 8 or 16: bits of a number in the caches of keys
+/// and values), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is
+/// called on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn pmlx_model_load(

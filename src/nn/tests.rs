@@ -10,15 +10,16 @@ use std::sync::Arc;
 use super::{Builder, Decoder, Sequence};
 use crate::arch;
 use crate::backend::cpu::{Cpu, Pool};
-use crate::backend::{Backend, Ids, Precision, Rows};
+use crate::backend::{Backend, Ids, KvBits, Precision, Rows};
 use crate::error::Code;
 use crate::source;
 use crate::support::{Fixture, case, tokens};
 use crate::weights::Tensors;
 
-/// A backend of each precision.
-fn cpus() -> [Rc<Cpu>; 2] {
-    [Precision::Exact, Precision::Default].map(|precision| Rc::new(Cpu::new(Pool::new(2).unwrap(), precision).unwrap()))
+/// A backend of each precision, and one with caches of 4 bits.
+fn cpus() -> [Rc<Cpu>; 3] {
+    let kinds = [(Precision::Exact, None), (Precision::Default, None), (Precision::Default, Some(KvBits::Four))];
+    kinds.map(|(precision, kv)| Rc::new(Cpu::new(Pool::new(2).unwrap(), precision, kv).unwrap()))
 }
 
 fn decoder<B: Backend>(backend: &Rc<B>, fixture: &Fixture) -> Decoder<B> {
@@ -175,7 +176,7 @@ mod mlx {
     const TOLERANCE: f32 = 1e-3;
 
     fn mlx() -> Rc<Mlx> {
-        Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, || {}).unwrap())
+        Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, None, || {}).unwrap())
     }
 
     #[test]

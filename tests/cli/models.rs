@@ -154,6 +154,12 @@ fn probe_and_info_tell_facts() {
     let facts = model.json("probe", &["--context-length", "256"]);
     assert_eq!((&facts["supported"], &facts["model_type"]), (&json!(true), &json!("llama")));
     assert!(facts["memory"].is_object(), "{facts}");
+    let caches = |bits: &str| {
+        let facts = model.json("probe", &["--context-length", "256", "--kv-bits", bits]);
+        assert_eq!(facts["kv_cache"]["bits"].to_string(), bits);
+        facts["memory"]["cache_bytes"].as_u64().unwrap()
+    };
+    assert!(caches("4") < caches("8") && caches("8") < caches("16"));
     let info: Value = serde_json::from_str(&run(&["info", model.path(), "--json"]).succeeded()).unwrap();
     assert_eq!(info["memory"], Value::Null);
     assert_eq!(info["text"]["prompt_example"], "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");

@@ -8,7 +8,7 @@ use super::cache::KvCache;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::head::{BLOCK, Format};
-use super::kernels::{ByteQuery, ByteSpan, Merge, Queries, Span, State};
+use super::kernels::{ByteQuery, ByteSpan, CodeSpan, Merge, Queries, Span, State};
 use super::norm::{Norm, norm_heads};
 use super::prepare::{prepare, prepare_queries};
 use super::simd::{LANES, Level};
@@ -147,8 +147,8 @@ fn check(
         )));
     }
     for (segment, cache) in rows.segments().iter().zip(caches) {
-        if cache.format() != Format::of(cpu.precision) {
-            return Err(Error::internal(format!("a cache of {:?} for {:?}", cache.format(), cpu.precision)));
+        if cache.format() != cpu.format {
+            return Err(Error::internal(format!("a cache of {:?} for {:?}", cache.format(), cpu.format)));
         }
         let layout = cache.layout();
         let keeps = layout.window.is_none_or(|held| window.is_some_and(|window| window <= held));
@@ -178,7 +178,7 @@ fn attend(
     rows: &Rows,
     caches: &[&KvCache],
 ) -> Result<Tensor> {
-    let format = Format::of(cpu.precision);
+    let format = cpu.format;
     let blocks: Vec<_> = caches
         .iter()
         .map(|cache| {
@@ -242,7 +242,7 @@ fn tiles<'a>(
 pub(super) fn query_numbers(format: Format, head_dim: usize) -> usize {
     match format {
         Format::F32 => head_dim,
-        Format::Bytes => ByteQuery::numbers(head_dim),
+        Format::Bytes | Format::Codes => ByteQuery::numbers(head_dim, format.query_group(head_dim)),
     }
 }
 
@@ -252,6 +252,7 @@ fn sizes(heads: Heads, tiles: &[Tile<'_>]) -> (usize, usize) {
     let scratch = tiles.iter().map(|tile| match tile.format {
         Format::F32 => Span::scratch(tile.queries.count()),
         Format::Bytes => ByteSpan::scratch(tile.queries.count(), heads.head_dim),
+        Format::Codes => CodeSpan::scratch(tile.queries.count(), heads.head_dim),
     });
     (State::size(count, heads.head_dim), scratch.max().unwrap_or(0).next_multiple_of(LANES))
 }
@@ -322,6 +323,7 @@ impl Tile<'_> {
         match self.format {
             Format::F32 => level.run(Span { queries, blocks, dropped, kv_head, span, state, scratch }),
             Format::Bytes => level.run(ByteSpan { queries, blocks, dropped, kv_head, span, state, scratch }),
+            Format::Codes => level.run(CodeSpan { queries, blocks, dropped, kv_head, span, state, scratch }),
         }
     }
 

@@ -35,7 +35,7 @@ impl Kernels {
     /// When the threads can't be started.
     pub fn new(threads: usize, exact: bool) -> Result<Self> {
         let precision = if exact { Precision::Exact } else { Precision::Default };
-        Ok(Self(Cpu::new(Pool::new(threads)?, precision)?))
+        Ok(Self(Cpu::new(Pool::new(threads)?, precision, None)?))
     }
 
     /// A product of `rows` with `outputs × inputs` weights, at other weights each time.

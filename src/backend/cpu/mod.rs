@@ -27,7 +27,7 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept, KvBits,
     MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
@@ -72,8 +72,17 @@ pub(crate) fn simd_level() -> &'static str {
 }
 
 /// Bytes that a cache of `len` positions takes at most.
-pub(crate) fn cache_bytes(precision: Precision, layout: &CacheLayout, len: usize) -> u64 {
-    cache::bytes_of(layout, Format::of(precision), len) as u64
+pub(crate) fn cache_bytes(precision: Precision, kv: Option<KvBits>, layout: &CacheLayout, len: usize) -> u64 {
+    cache::bytes_of(layout, Format::of(precision, kv), len) as u64
+}
+
+/// What caches hold.
+pub(crate) fn kv_bits(precision: Precision, asked: Option<KvBits>) -> KvBits {
+    match Format::of(precision, asked) {
+        Format::F32 => KvBits::Sixteen,
+        Format::Bytes => KvBits::Eight,
+        Format::Codes => KvBits::Four,
+    }
 }
 
 /// The backend that runs everywhere.
@@ -81,14 +90,15 @@ pub(crate) struct Cpu {
     pool: Arc<Pool>,
     level: Level,
     precision: Precision,
+    format: Format,
     arena: Rc<Arena>,
     slabs: Rc<Slabs>,
 }
 
 impl Cpu {
-    /// A backend that computes on the threads of `pool`.
-    pub(crate) fn new(pool: Arc<Pool>, precision: Precision) -> Result<Self> {
-        Ok(Self::with_level(pool, Level::best(), precision))
+    /// A backend that computes on the threads of `pool`; caches hold what the precision takes unless `kv` is given.
+    pub(crate) fn new(pool: Arc<Pool>, precision: Precision, kv: Option<KvBits>) -> Result<Self> {
+        Ok(Self::with_level(pool, Level::best(), precision, kv))
     }
 
     /// How fast the threads read memory together.
@@ -96,8 +106,9 @@ impl Cpu {
         bandwidth::read_bytes_per_second(&self.pool)
     }
 
-    fn with_level(pool: Arc<Pool>, level: Level, precision: Precision) -> Self {
-        Self { pool, level, precision, arena: Rc::default(), slabs: Rc::default() }
+    fn with_level(pool: Arc<Pool>, level: Level, precision: Precision, kv: Option<KvBits>) -> Self {
+        let format = Format::of(precision, kv);
+        Self { pool, level, precision, format, arena: Rc::default(), slabs: Rc::default() }
     }
 
     /// [`Pool::run`], on the calling thread alone when it isn't worth more.
@@ -155,11 +166,11 @@ impl Backend for Cpu {
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
-        KvCache::new(layout, Format::of(self.precision), Rc::clone(&self.slabs))
+        KvCache::new(layout, self.format, Rc::clone(&self.slabs))
     }
 
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
-        cache::bytes_of(&layout, Format::of(self.precision), len)
+        cache::bytes_of(&layout, self.format, len)
     }
 
     fn embed(&self, table: &Linear, ids: Ids<'_, Self>) -> Result<Tensor> {

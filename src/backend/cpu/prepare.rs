@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::cache::KvCache;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
-use super::head::{BLOCK, ByteHead, Format};
+use super::head::{BLOCK, ByteHead, CodeHead, Format};
 use super::kernels::{Append, NormRows, QuantizeQueries};
 use super::norm::Norm;
 use super::rope::Angles;
@@ -44,7 +44,7 @@ pub(super) fn prepare(
     let angles = params.rope.map(|rope| rope.angles(rows));
     let angles = angles.as_deref();
 
-    let format = Format::of(cpu.precision);
+    let format = cpu.format;
     let query = query_numbers(format, head_dim);
     let mut queries = cpu.arena.allocate(rows.len() * query_heads * query)?;
     // Query heads of a row; keys of a block; its values where they are normed.
@@ -88,6 +88,10 @@ pub(super) fn prepare(
                 let head = ByteHead::new_mut(numbers, head_dim);
                 level.run(Append { keys, values, stride, head_dim, first, head });
             }
+            Format::Codes => {
+                let head = CodeHead::new_mut(numbers, head_dim);
+                level.run(Append { keys, values, stride, head_dim, first, head });
+            }
         }
     })?;
     Ok(queries)
@@ -103,7 +107,7 @@ pub(super) fn prepare_queries(
 ) -> Result<Buffer> {
     check(params, heads)?;
     let width = heads.heads * heads.head_dim;
-    let format = Format::of(cpu.precision);
+    let format = cpu.format;
     let out_width = heads.heads * query_numbers(format, heads.head_dim);
     let angles = params.rope.map(|rope| rope.angles(rows));
     let turn = Turn::new(cpu, params, rows, angles.as_deref());
@@ -173,10 +177,10 @@ impl<'a> Turn<'a> {
     fn quantized_queries(&self, format: Format, row: usize, x: &[f32], scratch: &mut [f32], out: &mut [f32]) {
         match format {
             Format::F32 => self.queries(row, x, out),
-            Format::Bytes => {
-                let numbers = &mut scratch[..x.len()];
+            Format::Bytes | Format::Codes => {
+                let (numbers, head_dim) = (&mut scratch[..x.len()], self.head_dim);
                 self.queries(row, x, numbers);
-                self.level.run(QuantizeQueries { x: numbers, head_dim: self.head_dim, out });
+                self.level.run(QuantizeQueries { x: numbers, head_dim, size: format.query_group(head_dim), out });
             }
         }
     }

@@ -4,7 +4,7 @@ use mlx_rs::fast::{self, ScaledDotProductAttentionMask as Mask};
 use mlx_rs::{Array, ops};
 
 use super::activation::softcap;
-use super::cache::{KvCache, Visible};
+use super::cache::{KvCache, Positions, Visible};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::{Norm, scalar};
@@ -91,15 +91,16 @@ pub(super) fn attention(
         (part(0..heads, params.query_norm)?, part(heads..keys_end, params.key_norm)?)
     };
     let mut outputs = Vec::with_capacity(caches.len());
-    for (i, (segment, cache)) in rows.segments().iter().zip(caches).enumerate() {
-        let (Some(queries), Some(keys), Some(values)) = (queries.get(i), keys.get(i), values.get(i)) else {
+    let mut heads = queries.into_iter().zip(keys).zip(values);
+    for (segment, cache) in rows.segments().iter().zip(caches) {
+        let Some(((queries, keys), values)) = heads.next() else {
             return Err(Fault::internal("fewer heads than sequences"));
         };
         if cache.len() != segment.position {
             return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
         }
         let visible = cache.append(keys, values, segment.len)?;
-        outputs.push(attend(queries, &visible, segment, params)?);
+        outputs.push(attend(&queries, &visible, segment, params)?);
     }
     join(outputs)
 }
@@ -190,20 +191,26 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     let queries = grown.as_ref().unwrap_or(queries);
     let narrow = match window {
         Some(window) if segment.len > 1 => Some(mask(segment, *start, window)?),
-        // MLX's causal mask needs a name; without its kernel the mask is an array.
-        None if segment.len > 1 && params.extras.softcap.is_some() => Some(mask(segment, *start, end)?),
         _ => None,
     };
-    let y = if let Some(cap) = params.extras.softcap {
-        capped(queries, keys, values, narrow.as_ref(), cap, params)?
-    } else {
-        let sinks = params.extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
-        let mask = match &narrow {
-            _ if segment.len == 1 => None,
-            Some(mask) => Some(Mask::Array(mask)),
-            None => Some(Mask::Causal),
-        };
-        fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, sinks.as_ref())?
+    let sinks = params.extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
+    let y = match (keys, values) {
+        (Positions::Floats(keys), Positions::Floats(values)) if params.extras.softcap.is_none() => {
+            let mask = match &narrow {
+                _ if segment.len == 1 => None,
+                Some(mask) => Some(Mask::Array(mask)),
+                None => Some(Mask::Causal),
+            };
+            fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, sinks.as_ref())?
+        }
+        _ => {
+            // MLX's causal mask needs a name; without its kernel the mask is an array.
+            let mask = match narrow {
+                None if segment.len > 1 => Some(mask(segment, *start, end)?),
+                narrow => narrow,
+            };
+            composed(queries, visible, mask.as_ref(), sinks.as_ref(), params)?
+        }
     };
     let shape = [raw::dim(segment.len)?, raw::dim(params.heads * params.head_dim)?];
     if segment.len == 1 {
@@ -212,26 +219,39 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     Ok(y.transpose_axes(&[0, 2, 1, 3])?.reshape(&shape)?)
 }
 
-/// Attention whose scores are capped, which MLX has no kernel for.
-fn capped(
+/// Attention that MLX has no kernel for: its scores are capped, or it reads codes.
+fn composed(
     queries: &Array,
-    keys: &Array,
-    values: &Array,
+    visible: &Visible,
     mask: Option<&Array>,
-    cap: f32,
+    sinks: Option<&Array>,
     params: &AttentionParams<'_, Mlx>,
 ) -> Result<Array> {
     let (kv_heads, group) = (raw::dim(params.kv_heads)?, raw::dim(params.heads / params.kv_heads.max(1))?);
     let (rows, width) = (queries.dim(2), queries.dim(3));
     let scaled = queries.multiply(&scalar(params.scale, queries.dtype())?)?;
     let grouped = scaled.reshape(&[1, kv_heads, group, rows, width])?;
-    let scores = softcap(&grouped.matmul(keys.expand_dims(2)?.swap_axes(-1, -2)?)?, cap)?;
+    let scores = visible.keys.product(&grouped, true)?;
+    let scores = match params.extras.softcap {
+        Some(cap) => softcap(&scores, cap)?,
+        None => scores,
+    };
     let scores = match mask {
         Some(mask) => ops::select(mask, &scores, &scalar(f32::NEG_INFINITY, scores.dtype())?)?,
         None => scores,
     };
-    let weights = ops::softmax_axis(&scores, -1, true)?;
-    Ok(weights.matmul(values.expand_dims(2)?)?.reshape(&[1, kv_heads * group, rows, width])?)
+    let weights = match sinks {
+        None => ops::softmax_axis(&scores, -1, true)?,
+        Some(sinks) => {
+            // A sink is one more position, whose value is nothing.
+            let column =
+                ops::broadcast_to(&sinks.reshape(&[1, kv_heads, group, 1, 1])?, &[1, kv_heads, group, rows, 1])?;
+            let positions = usize::try_from(scores.dim(-1)).unwrap_or(0);
+            let weights = ops::softmax_axis(&ops::concatenate(&[&scores, &column], -1)?, -1, true)?;
+            raw::slice_axis(&weights, 4, 0..positions)?
+        }
+    };
+    Ok(visible.values.product(&weights, false)?.reshape(&[1, kv_heads * group, rows, width])?)
 }
 
 /// Queries that grow with their position.

@@ -3,13 +3,15 @@
 //! Arrays are never changed: an append makes new ones. MLX writes into the old buffer when nobody else holds it, and
 //! copies it when a fork does, so a fork costs nothing until one of the two goes on.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use mlx_rs::{Array, ops};
 
 use super::error::{Fault, Result};
-use super::raw;
-use crate::backend::{Cache, CacheLayout};
+use super::raw::{self, Packed};
+use crate::arch::spec::{QuantizationFormat, QuantizationMode};
+use crate::backend::{Cache, CacheLayout, KvBits};
 
 /// Buffers grow by this many positions, or by about an eighth where that is more, so that a long sequence is not
 /// copied again and again.
@@ -21,9 +23,10 @@ const SLACK: usize = 64;
 /// The most rows that a sequence is expected to take in at once. More is possible and costs memory.
 const SLICE: usize = 512;
 
-/// Keys and values, `[1, kv_heads, capacity, head_dim]` each.
+/// Keys and values of `capacity` positions.
 pub(crate) struct KvCache {
     layout: CacheLayout,
+    format: Option<QuantizationFormat>,
     /// Positions appended.
     len: usize,
     /// The position of the buffers' first row; the ones before it were dropped.
@@ -32,29 +35,86 @@ pub(crate) struct KvCache {
 }
 
 struct Buffers {
-    keys: Array,
-    values: Array,
+    keys: Positions,
+    values: Positions,
     capacity: usize,
+}
+
+/// Keys or values: `[1, kv_heads, positions, head_dim]`, or codes, scales and biases that are narrower.
+pub(super) enum Positions {
+    Floats(Array),
+    Codes([Array; 3], QuantizationFormat),
 }
 
 /// What an append leaves to attend to.
 pub(super) struct Visible {
-    /// `[1, kv_heads, positions, head_dim]`.
-    pub keys: Array,
-    /// `[1, kv_heads, positions, head_dim]`.
-    pub values: Array,
+    pub keys: Positions,
+    pub values: Positions,
     /// The position of the first of them.
     pub start: usize,
 }
 
+impl Positions {
+    fn new(floats: Array, format: Option<QuantizationFormat>) -> Result<Self> {
+        let Some(format) = format else { return Ok(Self::Floats(floats)) };
+        let (codes, scales, biases) = ops::quantize(floats, raw::dim(format.group_size)?, raw::dim(format.bits)?)?;
+        Ok(Self::Codes([codes, scales, biases], format))
+    }
+
+    fn arrays(&self) -> &[Array] {
+        match self {
+            Self::Floats(array) => std::slice::from_ref(array),
+            Self::Codes(arrays, _) => arrays,
+        }
+    }
+
+    /// Changes each array, with those of `other` beside it.
+    fn zip(&self, other: Option<&Self>, change: impl Fn(&Array, Option<&Array>) -> Result<Array>) -> Result<Self> {
+        let other = |i: usize| other.and_then(|other| other.arrays().get(i));
+        Ok(match self {
+            Self::Floats(array) => Self::Floats(change(array, other(0))?),
+            Self::Codes([codes, scales, biases], format) => {
+                let arrays = [change(codes, other(0))?, change(scales, other(1))?, change(biases, other(2))?];
+                Self::Codes(arrays, *format)
+            }
+        })
+    }
+
+    /// `x · Kᵀ` or `x · V` for queries `[1, kv_heads, group, rows, _]` that read the same head.
+    pub(super) fn product(&self, x: &Array, transposed: bool) -> Result<Array> {
+        match self {
+            Self::Floats(array) => {
+                let matrix = array.expand_dims(2)?;
+                Ok(if transposed { x.matmul(matrix.swap_axes(-1, -2)?)? } else { x.matmul(matrix)? })
+            }
+            Self::Codes([codes, scales, biases], format) => {
+                let (codes, scales, biases) = (codes.expand_dims(2)?, scales.expand_dims(2)?, biases.expand_dims(2)?);
+                let packed = Packed { codes: &codes, scales: &scales, biases: Some(&biases), format: *format };
+                packed.product(x, transposed)
+            }
+        }
+    }
+}
+
+/// How numbers of so many bits are stored; not at all where MLX has no groups for heads of this width.
+pub(super) fn quantized(bits: Option<KvBits>, head_dim: usize) -> Option<QuantizationFormat> {
+    let bits = match bits {
+        Some(KvBits::Four) => 4,
+        Some(KvBits::Eight) => 8,
+        Some(KvBits::Sixteen) | None => return None,
+    };
+    let group_size = [64, 32].into_iter().find(|size| head_dim > 0 && head_dim.is_multiple_of(*size))?;
+    Some(QuantizationFormat { bits, group_size, mode: QuantizationMode::Affine })
+}
+
 impl KvCache {
     /// An empty cache.
-    pub fn new(layout: CacheLayout) -> Self {
-        Self { layout, len: 0, start: 0, buffers: None }
+    pub fn new(layout: CacheLayout, bits: Option<KvBits>) -> Self {
+        Self { layout, format: quantized(bits, layout.head_dim), len: 0, start: 0, buffers: None }
     }
 
     /// Appends `[1, kv_heads, rows, head_dim]` and gives all positions that one of these rows sees.
-    pub(super) fn append(&mut self, keys: &Array, values: &Array, rows: usize) -> Result<Visible> {
+    pub(super) fn append(&mut self, keys: Array, values: Array, rows: usize) -> Result<Visible> {
         if self.len < self.start {
             return Err(Fault::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
         }
@@ -62,17 +122,19 @@ impl KvCache {
         let needed = self.first_visible(self.len);
         let drop_to = if needed >= self.start + SLACK { needed } else { self.start };
         let end = self.len + rows;
+        let (keys, values) = (&Positions::new(keys, self.format)?, &Positions::new(values, self.format)?);
         let buffers = match &self.buffers {
             Some(old) if drop_to == self.start && end - self.start <= old.capacity => {
                 let at = self.len - self.start..end - self.start;
-                let keys = self.write(&old.keys, keys, at.clone())?;
-                Buffers { keys, values: self.write(&old.values, values, at)?, capacity: old.capacity }
+                let write = |old: &Positions, new: &Positions| old.zip(Some(new), |old, new| write(old, new, &at));
+                Buffers { keys: write(&old.keys, keys)?, values: write(&old.values, values)?, capacity: old.capacity }
             }
             old => {
                 let capacity = capacity(self.layout, end - drop_to);
                 let kept = drop_to - self.start..self.len - self.start;
                 let pad = capacity - (end - drop_to);
-                let grow = |old: Option<&Array>, new: &Array| self.rebuild(old, kept.clone(), new, pad);
+                let grow =
+                    |old: Option<&Positions>, new: &Positions| new.zip(old, |new, old| rebuild(old, &kept, new, pad));
                 let keys = grow(old.as_deref().map(|b| &b.keys), keys)?;
                 Buffers { keys, values: grow(old.as_deref().map(|b| &b.values), values)?, capacity }
             }
@@ -87,8 +149,8 @@ impl KvCache {
         let Some(buffers) = &self.buffers else { return Err(Fault::internal("an empty cache was read")) };
         let start = self.first_visible(position).max(self.start);
         let range = start - self.start..self.len - self.start;
-        let keys = raw::slice_axis(&buffers.keys, 2, range.clone())?;
-        Ok(Visible { keys, values: raw::slice_axis(&buffers.values, 2, range)?, start })
+        let slice = |positions: &Positions| positions.zip(None, |array, _| raw::slice_axis(array, 2, range.clone()));
+        Ok(Visible { keys: slice(&buffers.keys)?, values: slice(&buffers.values)?, start })
     }
 
     /// The first position that the one at `position` sees.
@@ -98,30 +160,29 @@ impl KvCache {
 
     /// The arrays that hold the cache's content.
     pub(super) fn arrays(&self) -> impl Iterator<Item = &Array> {
-        self.buffers.iter().flat_map(|buffers| [&buffers.keys, &buffers.values])
+        self.buffers.iter().flat_map(|buffers| buffers.keys.arrays().iter().chain(buffers.values.arrays()))
     }
+}
 
-    fn write(&self, buffer: &Array, rows: &Array, at: std::ops::Range<usize>) -> Result<Array> {
-        let (heads, width) = (raw::dim(self.layout.kv_heads)?, raw::dim(self.layout.head_dim)?);
-        let (start, stop) = (raw::dim(at.start)?, raw::dim(at.end)?);
-        raw::slice_update(buffer, rows, &[0, 0, start, 0], &[1, heads, stop, width])
-    }
+/// The buffer with some positions replaced.
+fn write(buffer: &Array, rows: Option<&Array>, at: &Range<usize>) -> Result<Array> {
+    let Some(rows) = rows else { return Err(Fault::internal("a cache of two formats")) };
+    let (start, stop) = (raw::dim(at.start)?, raw::dim(at.end)?);
+    raw::slice_update(buffer, rows, &[0, 0, start, 0], &[1, buffer.dim(1), stop, buffer.dim(3)])
+}
 
-    fn rebuild(&self, old: Option<&Array>, kept: std::ops::Range<usize>, new: &Array, pad: usize) -> Result<Array> {
-        let old = match old {
-            Some(old) if !kept.is_empty() => Some(raw::slice_axis(old, 2, kept)?),
-            _ => None,
-        };
-        let padding = match pad {
-            0 => None,
-            _ => {
-                let (heads, width) = (raw::dim(self.layout.kv_heads)?, raw::dim(self.layout.head_dim)?);
-                Some(ops::zeros_dtype(&[1, heads, raw::dim(pad)?, width], new.dtype())?)
-            }
-        };
-        let parts: Vec<&Array> = old.iter().chain([new]).chain(&padding).collect();
-        Ok(ops::concatenate(&parts, 2)?)
-    }
+/// Kept positions of a buffer, then new ones, then room for `pad` more.
+fn rebuild(old: Option<&Array>, kept: &Range<usize>, new: &Array, pad: usize) -> Result<Array> {
+    let old = match old {
+        Some(old) if !kept.is_empty() => Some(raw::slice_axis(old, 2, kept.clone())?),
+        _ => None,
+    };
+    let padding = match pad {
+        0 => None,
+        _ => Some(ops::zeros_dtype(&[1, new.dim(1), raw::dim(pad)?, new.dim(3)], new.dtype())?),
+    };
+    let parts: Vec<&Array> = old.iter().chain([new]).chain(&padding).collect();
+    Ok(ops::concatenate(&parts, 2)?)
 }
 
 /// Positions of a new buffer that must hold `needed` of them.
@@ -132,13 +193,17 @@ fn capacity(layout: CacheLayout, needed: usize) -> usize {
     needed.next_multiple_of(eighth.max(STEP))
 }
 
-/// Bytes of a cache of `len` positions, with numbers of `width` bytes.
-pub(super) fn expected_bytes(layout: CacheLayout, len: usize, width: usize) -> usize {
+/// Bytes of a cache of `len` positions, with floats of `width` bytes.
+pub(super) fn expected_bytes(layout: CacheLayout, bits: Option<KvBits>, len: usize, width: usize) -> usize {
     if len == 0 {
         return 0;
     }
     let held = layout.window.map_or(len, |window| len.min(window + SLICE));
-    2 * capacity(layout, held) * layout.kv_heads * layout.head_dim * width
+    let head = match quantized(bits, layout.head_dim) {
+        None => layout.head_dim.saturating_mul(width),
+        Some(format) => layout.head_dim / 8 * format.bits + 2 * width * (layout.head_dim / format.group_size),
+    };
+    head.saturating_mul(2 * capacity(layout, held)).saturating_mul(layout.kv_heads)
 }
 
 impl Cache for KvCache {

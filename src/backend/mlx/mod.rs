@@ -10,7 +10,7 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept, KvBits,
     MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
@@ -55,8 +55,20 @@ pub(crate) struct Mlx {
     device: MlxDevice,
     /// f32 activations, whatever the checkpoint has.
     exact: bool,
-    /// Bytes of the widest float loaded so far, and so of a number in a cache.
+    /// Bits of a number in caches, where they are quantized.
+    kv: Option<KvBits>,
+    /// Bytes of the widest float loaded so far, and so of a float in a cache.
     width: Cell<usize>,
+}
+
+/// What caches of a layer hold: what was asked for, where MLX has groups for its heads.
+pub(crate) fn kv_bits(asked: Option<KvBits>, layout: &CacheLayout) -> KvBits {
+    asked.filter(|_| cache::quantized(asked, layout.head_dim).is_some()).unwrap_or(KvBits::Sixteen)
+}
+
+/// Bytes that the cache of a layer takes, with floats of four bytes.
+pub(crate) fn cache_bytes(kv: Option<KvBits>, layout: CacheLayout, len: usize) -> u64 {
+    cache::expected_bytes(layout, kv, len, size_of::<f32>()) as u64
 }
 
 /// A lazy array that is cheap to clone; mlx-rs's own clone may panic.
@@ -73,13 +85,13 @@ impl Mlx {
     ///
     /// # Errors
     /// `Unsupported` when MLX has no such device.
-    pub fn new(device: MlxDevice, precision: Precision, end_use: fn()) -> Result<Self> {
+    pub fn new(device: MlxDevice, precision: Precision, kv: Option<KvBits>, end_use: fn()) -> Result<Self> {
         device.start().and_then(|()| exit::before_exit(end_use)).map_err(|fault| fault.0)?;
         let exact = precision == Precision::Exact;
         if exact && device == MlxDevice::Gpu && std::env::var_os("MLX_ENABLE_TF32").is_none() {
             tracing::warn!("MLX computes f32 products in TF32 on some GPUs, unless MLX_ENABLE_TF32=0 is set");
         }
-        Ok(Self { device, exact, width: Cell::new(if exact { 4 } else { 2 }) })
+        Ok(Self { device, exact, kv, width: Cell::new(if exact { 4 } else { 2 }) })
     }
 
     /// Runs MLX's operations on the backend's device.
@@ -144,11 +156,11 @@ impl Backend for Mlx {
     }
 
     fn new_cache(&self, layout: CacheLayout) -> KvCache {
-        KvCache::new(layout)
+        KvCache::new(layout, self.kv)
     }
 
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize {
-        cache::expected_bytes(layout, len, self.width.get())
+        cache::expected_bytes(layout, self.kv, len, self.width.get())
     }
 
     fn embed(&self, table: &Linear, ids: Ids<'_, Self>) -> Result<Tensor> {

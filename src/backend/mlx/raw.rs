@@ -112,13 +112,18 @@ impl Packed<'_> {
 
     /// `x · Wᵀ`.
     pub fn matmul(&self, x: &Array) -> Result<Array> {
+        self.product(x, true)
+    }
+
+    /// `x · Wᵀ`, or `x · W`.
+    pub fn product(&self, x: &Array, transposed: bool) -> Result<Array> {
         let (group, bits, mode) = self.format()?;
         operation(|result, stream| {
             let (codes, scales, biases) = (self.codes.as_ptr(), self.scales.as_ptr(), optional(self.biases));
             // SAFETY: handles of arrays that live during the call, or the empty one; MLX checks their shapes.
             unsafe {
                 let (x, mode) = (x.as_ptr(), mode.as_ptr());
-                mlx_sys::mlx_quantized_matmul(result, x, codes, scales, biases, true, group, bits, mode, stream)
+                mlx_sys::mlx_quantized_matmul(result, x, codes, scales, biases, transposed, group, bits, mode, stream)
             }
         })
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use pocketmlx::{Device, EngineOptions, LoadOptions, Precision, Request};
+use pocketmlx::{Device, EngineOptions, KvBits, LoadOptions, Precision, Request};
 
 use crate::failure::Failure;
 use crate::{bench, chat, convert, doctor, generate, hub, info, probe, render, score, search, size, tokenize};
@@ -97,6 +97,9 @@ pub struct LoadArgs {
     /// The most memory to take, such as 4GB or 512MiB [default: four fifths of the machine's]
     #[arg(long, value_name = "SIZE", help_heading = "Device", value_parser = size::parse)]
     pub memory_limit: Option<u64>,
+    /// Bits of a number in the caches of keys and values; 16 does not quantize [default: 8 on the CPU backend, 16 on MLX]
+    #[arg(long, value_name = "BITS", help_heading = "Device", value_parser = kv_bits_parser())]
+    pub kv_bits: Option<KvBits>,
     /// The longest prompt and answer together, in tokens [default: the model's]
     #[arg(long, value_name = "N", help_heading = "Device")]
     pub context_length: Option<usize>,
@@ -113,7 +116,12 @@ impl LoadArgs {
     }
 
     pub fn load_options(&self) -> LoadOptions {
-        LoadOptions { precision: self.precision, context_length: self.context_length, ..LoadOptions::default() }
+        LoadOptions {
+            precision: self.precision,
+            kv_bits: self.kv_bits,
+            context_length: self.context_length,
+            ..LoadOptions::default()
+        }
     }
 }
 
@@ -203,6 +211,15 @@ fn precision_parser() -> impl TypedValueParser<Value = Precision> {
         .try_map(|name| Ok::<_, Infallible>(if name == "exact" { Precision::Exact } else { Precision::Default }))
 }
 
+/// What `--kv-bits` takes.
+pub fn kv_bits_parser() -> impl TypedValueParser<Value = KvBits> {
+    PossibleValuesParser::new(["4", "8", "16"]).try_map(|bits| match bits.as_str() {
+        "4" => Ok::<_, Infallible>(KvBits::Four),
+        "8" => Ok(KvBits::Eight),
+        _ => Ok(KvBits::Sixteen),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +255,7 @@ mod tests {
             "mlx-cpu",
             "--precision",
             "exact",
+            "--kv-bits=4",
             "--threads=3",
             "--memory-limit=4GB",
             "--context-length=99",
@@ -254,7 +272,12 @@ mod tests {
         assert_eq!(engine.memory_limit_bytes, Some(4_000_000_000));
         assert_eq!(
             args.load.load_options(),
-            LoadOptions { precision: Precision::Exact, context_length: Some(99), ..LoadOptions::default() }
+            LoadOptions {
+                precision: Precision::Exact,
+                kv_bits: Some(KvBits::Four),
+                context_length: Some(99),
+                ..LoadOptions::default()
+            }
         );
         let request = args.sampling.request().unwrap();
         assert_eq!((request.temperature, request.seed), (Some(0.5), Some(7)));
@@ -281,6 +304,7 @@ mod tests {
             &["--raw", "--system", "s", "prompt"],
             &["--device", "gpu"],
             &["--memory-limit", "lots"],
+            &["--kv-bits", "5"],
             &["--temperatur", "1"],
         ] {
             assert_eq!(generate(options).unwrap_err().exit_code(), 2, "{options:?}");

@@ -22,7 +22,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let source = args.model.source();
-    if let Some(mut facts) = of_hub(source, None)? {
+    if let Some(mut facts) = of_hub(source, &ProbeOptions::default())? {
         let hub = hub::hub()?;
         if let Some(model) = hub.cached_model(source)? {
             facts.insert("cache".to_owned(), json!(model));
@@ -46,11 +46,14 @@ fn print(facts: &Value, json: bool) -> Result<(), Failure> {
 }
 
 /// What is known of a model of the hub; `None` for one that lies in a folder or in the program.
-pub fn of_hub(source: &str, context_length: Option<usize>) -> Result<Option<Map<String, Value>>, Failure> {
+pub fn of_hub(source: &str, options: &ProbeOptions) -> Result<Option<Map<String, Value>>, Failure> {
     if Path::new(source).exists() || source.parse::<RepositoryId>().is_err() {
         return Ok(None);
     }
-    let info = hub::hub()?.info(source, &FitOptions { context_length, ..FitOptions::default() })?;
+    let info = hub::hub()?.info(
+        source,
+        &FitOptions { context_length: options.context_length, kv_bits: options.kv_bits, ..FitOptions::default() },
+    )?;
     let facts = serde_json::to_value(info).map_err(|e| Error::internal(format!("info as JSON: {e}")))?;
     Ok(facts.as_object().cloned())
 }

@@ -1,20 +1,22 @@
-//! What default precision costs on trained models: the distance of its distributions from the exact ones.
+//! What default precision and small caches cost on trained models: the distance of their distributions from the exact
+//! ones.
 
 use std::rc::Rc;
 
 use super::{Decoder, decoder_of, run};
-use crate::backend::Precision;
 use crate::backend::cpu::{Cpu, Pool};
+use crate::backend::{KvBits, Precision};
 use crate::nn::Sequence;
 
-/// The largest mean of the Kullback-Leibler divergences.
-const DIVERGENCE: f64 = 1e-3;
+/// The largest mean of the Kullback-Leibler divergences, and the largest growth of perplexity.
+const LIMITS: (f64, f64) = (1e-3, 0.005);
 
-/// The largest growth of perplexity.
-const GROWTH: f64 = 0.005;
+/// The same with caches of 4 bits: for heads of 64, and for heads of 8, where few products even errors out.
+const FOUR_BITS: (f64, f64) = (5e-3, 0.01);
+const FOUR_BITS_OF_NARROW_HEADS: (f64, f64) = (0.5, 0.6);
 
-fn load(source: &str, precision: Precision) -> Decoder<Cpu> {
-    decoder_of(&Rc::new(Cpu::new(Pool::new(2).unwrap(), precision).unwrap()), source)
+fn load(source: &str, precision: Precision, kv: Option<KvBits>) -> Decoder<Cpu> {
+    decoder_of(&Rc::new(Cpu::new(Pool::new(2).unwrap(), precision, kv).unwrap()), source)
 }
 
 fn log_probabilities(logits: &[f32]) -> Vec<f64> {
@@ -43,8 +45,8 @@ fn sampled(decoder: &Decoder<Cpu>, prompt: &[u32], len: usize, mut seed: u64) ->
 }
 
 /// Mean divergence and growth of perplexity over texts of `len` tokens.
-fn check(source: &str, prompt: &[u32], len: usize) {
-    let (exact, default) = (load(source, Precision::Exact), load(source, Precision::Default));
+fn check(source: &str, prompt: &[u32], len: usize, kv: Option<KvBits>, limits: (f64, f64)) {
+    let (exact, default) = (load(source, Precision::Exact, None), load(source, Precision::Default, kv));
     let (mut divergence, mut difference, mut count) = (0.0, 0.0, 0.0);
     for seed in 1..=6 {
         let ids = sampled(&exact, prompt, len, seed);
@@ -59,24 +61,39 @@ fn check(source: &str, prompt: &[u32], len: usize) {
         }
     }
     let (divergence, growth) = (divergence / count, (difference / count).exp() - 1.0);
-    println!("{source}: mean divergence {divergence:.2e}, perplexity {:+.3} %", 100.0 * growth);
+    println!("{source}, {kv:?}: mean divergence {divergence:.2e}, perplexity {:+.3} %", 100.0 * growth);
     assert!(divergence > 0.0, "{source}: default precision is exact");
-    assert!(divergence <= DIVERGENCE, "{source}: {divergence}");
-    assert!(growth <= GROWTH, "{source}: {growth}");
+    assert!(divergence <= limits.0, "{source}: {divergence}");
+    assert!(growth <= limits.1, "{source}: {growth}");
 }
 
 #[test]
 fn stories_in_default_precision() {
+    stories(None, LIMITS);
+}
+
+#[test]
+fn stories_with_four_bits() {
+    stories(Some(KvBits::Four), FOUR_BITS_OF_NARROW_HEADS);
+}
+
+fn stories(kv: Option<KvBits>, limits: (f64, f64)) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/stories260k");
     if !folder.exists() {
         println!("skipped: there is no {}", folder.display());
         return;
     }
-    check(&folder.display().to_string(), &[1, 403, 407, 261, 378], 400);
+    check(&folder.display().to_string(), &[1, 403, 407, 261, 378], 400, kv, limits);
 }
 
 #[cfg(feature = "demo")]
 #[test]
 fn demo_in_default_precision() {
-    check("demo", &[1], 600);
+    check("demo", &[1], 600, None, LIMITS);
+}
+
+#[cfg(feature = "demo")]
+#[test]
+fn demo_with_four_bits() {
+    check("demo", &[1], 600, Some(KvBits::Four), FOUR_BITS);
 }

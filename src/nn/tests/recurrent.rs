@@ -45,7 +45,7 @@ fn slices_and_batches_agree_bit_for_bit() {
 fn the_last_step_is_taken_back_and_forks_are_their_own() {
     for known in models() {
         let (folder, ids) = (known.build(), &known.tokens);
-        let [cpu, _] = cpus();
+        let [cpu, ..] = cpus();
         let decoder = decoder_of(&cpu, &folder.path().display().to_string());
         let whole = run(&decoder, &mut decoder.new_sequence(), ids, ids.len());
         let mut sequence = decoder.new_sequence();
@@ -66,7 +66,7 @@ fn states_are_as_large_as_priced() {
     let mut checked = 0;
     for known in models().iter().filter(|known| known.name.starts_with("mamba")) {
         let folder = known.build();
-        let [cpu, _] = cpus();
+        let [cpu, ..] = cpus();
         let decoder = decoder_of(&cpu, &folder.path().display().to_string());
         let mut sequence = decoder.new_sequence();
         // The state and the one before the last step.

@@ -2,7 +2,7 @@ import CPocketMLX
 
 /// What computes, with its memory budget. Models are loaded into it.
 ///
-/// An app needs one at most; ``Model/load(_:engine:precision:contextLength:progress:)`` takes ``shared()`` when none is
+/// An app needs one at most; ``Model/load(_:engine:precision:kvBits:contextLength:progress:)`` takes ``shared()`` when none is
 /// named.
 public final class Engine: Sendable {
     let handle: Handle

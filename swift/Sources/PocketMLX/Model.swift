@@ -16,12 +16,34 @@ public final class Model: Sendable {
         case exact
     }
 
+    /// Bits of a number in the caches of keys and values.
+    public enum KVBits: Int, Sendable, Encodable {
+        /// The smallest caches; answers may change a little.
+        case four = 4
+        /// What the CPU backend does on its own.
+        case eight = 8
+        /// Not quantized.
+        case sixteen = 16
+    }
+
     private struct Options: Encodable {
         var precision: Precision
+        var kvBits: KVBits?
         var contextLength: Int?
 
         enum CodingKeys: String, CodingKey {
             case precision
+            case kvBits = "kv_bits"
+            case contextLength = "context_length"
+        }
+    }
+
+    private struct ProbeOptions: Encodable {
+        var kvBits: KVBits?
+        var contextLength: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case kvBits = "kv_bits"
             case contextLength = "context_length"
         }
     }
@@ -33,6 +55,7 @@ public final class Model: Sendable {
     ///     is in the cache.
     ///   - engine: The engine that runs it; ``Engine/shared()`` when left out.
     ///   - precision: In what precision it computes.
+    ///   - kvBits: How caches of keys and values are kept; as the device does it best when left out.
     ///   - contextLength: The most tokens of prompt and answer; what the model was trained for when left out.
     ///   - progress: Hears at least every 50 ms how far it is, on a thread of its own.
     /// - Throws: ``PocketMLXError``; `CancellationError` when the task is cancelled.
@@ -40,12 +63,13 @@ public final class Model: Sendable {
         _ source: ModelSource,
         engine: Engine? = nil,
         precision: Precision = .default,
+        kvBits: KVBits? = nil,
         contextLength: Int? = nil,
         progress: (@Sendable (Progress) -> Void)? = nil
     ) async throws -> Model {
         let engine = try engine ?? Engine.shared()
         let owner = try engine.handle.get()
-        let options = try json(Options(precision: precision, contextLength: contextLength))
+        let options = try json(Options(precision: precision, kvBits: kvBits, contextLength: contextLength))
         let owned = try await ProgressWatcher.run(reportingTo: progress) { callback, user in
             try Owned.made(free: { pmlx_model_free($0) }) { out in
                 withBytes(of: source.description, options) {
@@ -67,9 +91,12 @@ public final class Model: Sendable {
     /// - Parameters:
     ///   - source: As for loading.
     ///   - contextLength: The context to estimate for; 4,096, or the model's own if that is shorter, when left out.
+    ///   - kvBits: As for loading.
     /// - Throws: ``PocketMLXError`` for what loading would be refused for.
-    public static func probe(_ source: ModelSource, contextLength: Int? = nil) async throws -> ModelProbe {
-        let options = try json(contextLength.map { ["context_length": $0] } ?? [:])
+    public static func probe(
+        _ source: ModelSource, contextLength: Int? = nil, kvBits: KVBits? = nil
+    ) async throws -> ModelProbe {
+        let options = try json(ProbeOptions(kvBits: kvBits, contextLength: contextLength))
         let text = try await BlockingThreads.shared.run {
             try string { out in
                 withBytes(of: source.description, options) { pmlx_model_probe($0, $1, $2, $3, out) }

@@ -19,6 +19,8 @@ import Testing
         #expect(probe.modelType == info.modelType && probe.contextLength == 2048)
         #expect(probe.memory.totalBytes > probe.memory.weightBytes)
         #expect(try await Model.probe(.demo, contextLength: 100).memory.contextLength == 100)
+        let small = try await Model.probe(.demo, kvBits: .four).memory
+        #expect(small.totalBytes < probe.memory.totalBytes)
     }
 
     @Test func tokensAreText() async throws {
@@ -29,7 +31,7 @@ import Testing
     }
 
     @Test func exactPrecisionWorks() async throws {
-        let model = try await Model.load("demo", precision: .exact, contextLength: 512)
+        let model = try await Model.load("demo", precision: .exact, kvBits: .four, contextLength: 512)
         #expect(try await model.info().contextLength == 512)
         #expect(try await Session(model: model).respond(to: "Who are you?").content.contains("PocketMLX"))
     }

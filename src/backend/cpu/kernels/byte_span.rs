@@ -9,21 +9,17 @@ use std::ops::Range;
 
 use super::super::buffer::{cast, cast_mut};
 use super::super::head::{BLOCK, ByteHead, Format, key_group, key_groups};
-use super::super::simd::{Bytes, Kernel, LANES, Lanes, Registers, exp, padded};
-use super::activate::softcap;
+use super::super::simd::{Bytes, Kernel, LANES, Lanes, Registers, exp};
 use super::bytes::ByteQuery;
-use super::queries::{Queries, State};
-
-/// Columns of 16 positions in a block.
-const COLUMNS: usize = BLOCK / LANES;
+use super::queries::{COLUMNS, Queries, State, rescale};
 
 /// Largest weight as an integer.
-const LARGEST_WEIGHT: f32 = 32767.0;
+pub(super) const LARGEST_WEIGHT: f32 = 32767.0;
 
 /// Weighted scales below it are taken for zero, so that none has an infinite inverse.
-const TINY: f32 = 1e-30;
+pub(super) const TINY: f32 = 1e-30;
 
-/// Steps in which the next block is asked for.
+/// Steps in which the next block is asked for: those of one pass over keys, scores and values.
 const STEPS: usize = 72;
 
 /// Four dimensions of a block's keys.
@@ -88,24 +84,25 @@ impl<'a> Room<'a> {
 }
 
 /// The next block's lines, asked for bit by bit while this one is computed.
-struct Ahead<'a> {
+pub(super) struct Ahead<'a> {
     lines: std::slice::Iter<'a, [u8; 64]>,
-    step: usize,
+    /// Lines of a step.
+    pub(super) step: usize,
 }
 
 impl<'a> Ahead<'a> {
-    /// In steps that make it through in one pass over keys, scores and values.
-    fn new(numbers: &'a [f32]) -> Self {
+    /// In so many steps.
+    pub(super) fn new(numbers: &'a [f32], steps: usize) -> Self {
         let lines = cast::<u8>(numbers).as_chunks().0;
-        Self { lines: lines.iter(), step: lines.len().div_ceil(STEPS) }
+        Self { lines: lines.iter(), step: lines.len().div_ceil(steps) }
     }
 
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self { lines: [].iter(), step: 0 }
     }
 
     #[inline(always)]
-    fn step<S: Bytes>(&mut self, s: S) {
+    pub(super) fn step<S: Bytes>(&mut self, s: S) {
         for _ in 0..self.step {
             if let Some(line) = self.lines.next() {
                 s.prefetch(line);
@@ -137,10 +134,11 @@ impl Kernel for ByteSpan<'_, '_> {
                 continue;
             }
             let numbers = ByteHead::new(head(block), head_dim);
-            let mut ahead = if block + 1 < self.span.end { Ahead::new(head(block + 1)) } else { Ahead::nothing() };
+            let mut ahead =
+                if block + 1 < self.span.end { Ahead::new(head(block + 1), STEPS) } else { Ahead::nothing() };
             room.widen_scales(s, &numbers);
             room.score(s, &queries, &numbers, &mut ahead);
-            room.rescale(s, &queries, block, self.state);
+            rescale(s, &queries, block, room.scores, room.keep, room.largest, self.state);
             room.weigh(s, &queries, block, self.state, &mut ahead);
             room.add(s, &numbers, count, &visible, self.state, &mut ahead);
         }
@@ -198,14 +196,15 @@ impl Room<'_> {
         ahead: &mut Ahead<'_>,
     ) {
         let head_dim = queries.head_dim;
-        let rows: [ByteQuery<'_>; ROWS] = std::array::from_fn(|r| ByteQuery::new(queries.query(query + r), head_dim));
+        let rows: [ByteQuery<'_>; ROWS] =
+            std::array::from_fn(|r| ByteQuery::new(queries.query(query + r), head_dim, key_group(head_dim)));
         let size = key_group(head_dim) / 4;
         let mut scores = [[s.splat(0.0); COUNT]; ROWS];
         for (group, (keys, key_scales)) in keys.chunks(size).zip(self.key_scales.iter()).enumerate() {
             let (mut sums, mut words) = ([[s.splat_sums(0); COUNT]; ROWS], [rows[0].integers; ROWS]);
             for r in 0..ROWS {
                 words[r] = &rows[r].integers[group * size..][..keys.len()];
-                sums[r] = [s.splat_sums(-rows[r].excess[group]); COUNT];
+                sums[r] = [s.splat_sums(-S::OFFSET * rows[r].sums[group]); COUNT];
             }
             for (g, keys) in keys.iter().enumerate() {
                 ahead.step(s);
@@ -231,38 +230,6 @@ impl Room<'_> {
             for c in 0..COUNT {
                 s.store(scores[r][c], &mut out[column + c]);
             }
-        }
-    }
-
-    /// Takes the scores of a block into the largest ones, and finds by how much that shrinks earlier weights.
-    #[inline(always)]
-    fn rescale<S: Bytes>(&mut self, s: S, queries: &Queries<'_>, block: usize, state: &mut State<'_>) {
-        let count = queries.count();
-        for (query, row) in self.scores.iter_mut().enumerate().take(count) {
-            let sees = queries.sees_in_block(query / queries.group, block);
-            if let Some(cap) = queries.softcap {
-                for scores in row.iter_mut() {
-                    s.store(softcap(s, s.load(scores), cap), scores);
-                }
-            }
-            if sees.len() < BLOCK {
-                let row = row.as_flattened_mut();
-                row[..sees.start].fill(f32::NEG_INFINITY);
-                row[sees.end..].fill(f32::NEG_INFINITY);
-            }
-            let mut highest = s.splat(state.max[query]);
-            for scores in row {
-                highest = s.max(s.load(scores), highest);
-            }
-            self.largest[query] = if sees.is_empty() { state.max[query] } else { s.highest(highest) };
-        }
-        for (chunk, keep) in self.keep.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let queries = chunk * LANES..((chunk + 1) * LANES).min(count);
-            let (old, new) = (&mut state.max[queries.clone()], &self.largest[queries]);
-            let factor = exp(s, s.sub(s.load(&padded(old)), s.load(&padded(new))));
-            // A query that has seen nothing has nothing to keep.
-            s.store(s.select_less(s.splat(f32::MIN), s.load(&padded(old)), factor, s.splat(0.0)), keep);
-            old.copy_from_slice(new);
         }
     }
 

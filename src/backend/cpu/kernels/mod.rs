@@ -3,6 +3,7 @@
 mod activate;
 mod byte_span;
 mod bytes;
+mod code_span;
 mod codes;
 mod delta;
 mod dequantize;
@@ -19,6 +20,7 @@ mod stored;
 pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
 pub(super) use byte_span::ByteSpan;
 pub(super) use bytes::{Append, ByteQuery, QuantizeQueries};
+pub(super) use code_span::CodeSpan;
 pub(super) use codes::{CodesOfOneRow, CodesOfRows, block, room_of_one_row, room_of_rows};
 pub(super) use delta::{DeltaHead, DeltaKeep};
 pub(super) use dequantize::{Dequantize, Widen};

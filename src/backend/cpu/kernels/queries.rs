@@ -3,7 +3,11 @@
 use std::ops::Range;
 
 use super::super::head::BLOCK;
-use super::super::simd::{Kernel, LANES, Simd, exp_one};
+use super::super::simd::{Bytes, Kernel, LANES, Lanes, Simd, exp, exp_one, padded};
+use super::activate::softcap;
+
+/// Columns of 16 positions in a block.
+pub(super) const COLUMNS: usize = BLOCK / LANES;
 
 /// Queries of consecutive positions of a sequence that read the same key head.
 #[derive(Clone, Copy)]
@@ -146,5 +150,46 @@ impl Kernel for Merge<'_, '_> {
                 s.store(s.fma(s.load(span), take, s.mul(s.load(total), keep)), total);
             }
         }
+    }
+}
+
+/// Takes the scores of a block into the largest ones, and finds by how much that shrinks earlier weights. `keep` and
+/// `largest` have room for a multiple of 16 queries.
+#[inline(always)]
+pub(super) fn rescale<S: Bytes>(
+    s: S,
+    queries: &Queries<'_>,
+    block: usize,
+    scores: &mut [[Lanes; COLUMNS]],
+    keep: &mut [f32],
+    largest: &mut [f32],
+    state: &mut State<'_>,
+) {
+    let count = queries.count();
+    for (query, row) in scores.iter_mut().enumerate().take(count) {
+        let sees = queries.sees_in_block(query / queries.group, block);
+        if let Some(cap) = queries.softcap {
+            for scores in row.iter_mut() {
+                s.store(softcap(s, s.load(scores), cap), scores);
+            }
+        }
+        if sees.len() < BLOCK {
+            let row = row.as_flattened_mut();
+            row[..sees.start].fill(f32::NEG_INFINITY);
+            row[sees.end..].fill(f32::NEG_INFINITY);
+        }
+        let mut highest = s.splat(state.max[query]);
+        for scores in row {
+            highest = s.max(s.load(scores), highest);
+        }
+        largest[query] = if sees.is_empty() { state.max[query] } else { s.highest(highest) };
+    }
+    for (chunk, keep) in keep.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let queries = chunk * LANES..((chunk + 1) * LANES).min(count);
+        let (old, new) = (&mut state.max[queries.clone()], &largest[queries]);
+        let factor = exp(s, s.sub(s.load(&padded(old)), s.load(&padded(new))));
+        // A query that has seen nothing has nothing to keep.
+        s.store(s.select_less(s.splat(f32::MIN), s.load(&padded(old)), factor, s.splat(0.0)), keep);
+        old.copy_from_slice(new);
     }
 }

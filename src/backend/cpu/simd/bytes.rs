@@ -1,14 +1,16 @@
-//! Products of small integers, for caches of 8-bit numbers. They are exact, so all levels agree without more care.
+//! Products of small integers, for caches of 8-bit and 4-bit numbers. They are exact, so all levels agree without more care.
 
 use super::portable::Portable;
 use super::{LANES, Lanes, Simd};
 
-/// What kernels over 8-bit numbers need beside [`Simd`].
+/// What kernels over small integers need beside [`Simd`].
 pub(in super::super) trait Bytes: Simd {
     /// 16 lanes of i32.
     type Sums: Copy;
     /// 32 lanes of i16, two for each of [`Sums`](Self::Sums).
     type Pairs: Copy;
+    /// 64 codes from 0 to 15, a byte each.
+    type Codes: Copy;
 
     /// Stored bytes are signed integers plus 128. What [`dot_bytes`](Self::dot_bytes) multiplies is the integer plus
     /// this: 0 or 128, whatever is faster. The sum of the factors tells by how much the result is too large.
@@ -19,8 +21,14 @@ pub(in super::super) trait Bytes: Simd {
     /// Lane `i` gets the products of the bytes from `4 * i` on with the four signed bytes of `factors`, lowest first;
     /// none of those is -128.
     fn dot_bytes(self, sums: Self::Sums, bytes: &[u8; 64], factors: i32) -> Self::Sums;
+    /// The codes in the low bits, and those in the high bits.
+    fn codes(self, bytes: &[u8; 64]) -> [Self::Codes; 2];
+    /// [`dot_bytes`](Self::dot_bytes) of codes, without an offset.
+    fn dot_codes(self, sums: Self::Sums, codes: Self::Codes, factors: i32) -> Self::Sums;
     /// Widens signed bytes.
     fn pairs(self, bytes: &[u8; 32]) -> Self::Pairs;
+    /// Widens the codes in the low bits, and those in the high bits.
+    fn code_pairs(self, bytes: &[u8; 32]) -> [Self::Pairs; 2];
     /// Lane `i` gets the products of the pair `i` with the two signed halves of `factors`, the lower first.
     fn dot_pairs(self, sums: Self::Sums, pairs: Self::Pairs, factors: i32) -> Self::Sums;
     /// The sums, rounded to f32.
@@ -41,6 +49,7 @@ const ROUND: f32 = 12_582_912.0;
 impl Bytes for Portable {
     type Sums = [i32; LANES];
     type Pairs = [[i16; 2]; LANES];
+    type Codes = [u8; 64];
 
     const OFFSET: i32 = 128;
 
@@ -58,6 +67,21 @@ impl Bytes for Portable {
             }
         }
         sums
+    }
+
+    #[inline(always)]
+    fn codes(self, bytes: &[u8; 64]) -> [Self::Codes; 2] {
+        [bytes.map(|byte| byte & 15), bytes.map(|byte| byte >> 4)]
+    }
+
+    #[inline(always)]
+    fn dot_codes(self, sums: Self::Sums, codes: Self::Codes, factors: i32) -> Self::Sums {
+        self.dot_bytes(sums, &codes, factors)
+    }
+
+    #[inline(always)]
+    fn code_pairs(self, bytes: &[u8; 32]) -> [Self::Pairs; 2] {
+        [self.pairs(&bytes.map(|byte| byte & 15)), self.pairs(&bytes.map(|byte| byte >> 4))]
     }
 
     #[inline(always)]
@@ -120,6 +144,7 @@ mod avx2 {
     impl<const VNNI: bool> Bytes for Avx2<VNNI> {
         type Sums = [__m256i; 2];
         type Pairs = [__m256i; 2];
+        type Codes = [__m256i; 2];
 
         const OFFSET: i32 = 0;
 
@@ -141,6 +166,50 @@ mod avx2 {
                     *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(products, ones));
                 }
                 sums
+            })
+        }
+
+        #[inline(always)]
+        fn codes(self, bytes: &[u8; 64]) -> [Self::Codes; 2] {
+            avx2!({
+                let low = _mm256_set1_epi8(15);
+                let stored = [0, 32].map(
+                    #[inline(always)]
+                    |at| _mm256_loadu_si256(bytes.as_ptr().add(at).cast()),
+                );
+                let high = [_mm256_srli_epi16::<4>(stored[0]), _mm256_srli_epi16::<4>(stored[1])];
+                [
+                    [_mm256_and_si256(stored[0], low), _mm256_and_si256(stored[1], low)],
+                    [_mm256_and_si256(high[0], low), _mm256_and_si256(high[1], low)],
+                ]
+            })
+        }
+
+        // 2 * 15 * 127 does not saturate.
+        #[inline(always)]
+        fn dot_codes(self, sums: Self::Sums, codes: Self::Codes, factors: i32) -> Self::Sums {
+            avx2!({
+                let (factors, ones) = (_mm256_set1_epi32(factors), _mm256_set1_epi16(1));
+                let products = [_mm256_maddubs_epi16(codes[0], factors), _mm256_maddubs_epi16(codes[1], factors)];
+                [
+                    _mm256_add_epi32(sums[0], _mm256_madd_epi16(products[0], ones)),
+                    _mm256_add_epi32(sums[1], _mm256_madd_epi16(products[1], ones)),
+                ]
+            })
+        }
+
+        #[inline(always)]
+        fn code_pairs(self, bytes: &[u8; 32]) -> [Self::Pairs; 2] {
+            avx2!({
+                let wide = [
+                    _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.as_ptr().cast())),
+                    _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.as_ptr().add(16).cast())),
+                ];
+                let low = _mm256_set1_epi16(15);
+                [
+                    [_mm256_and_si256(wide[0], low), _mm256_and_si256(wide[1], low)],
+                    [_mm256_srli_epi16::<4>(wide[0]), _mm256_srli_epi16::<4>(wide[1])],
+                ]
             })
         }
 
@@ -213,6 +282,7 @@ mod avx512 {
     impl<const VNNI: bool> Bytes for Avx512<VNNI> {
         type Sums = __m512i;
         type Pairs = __m512i;
+        type Codes = __m512i;
 
         const OFFSET: i32 = 128;
 
@@ -224,6 +294,27 @@ mod avx512 {
         #[inline(always)]
         fn dot_bytes(self, sums: __m512i, bytes: &[u8; 64], factors: i32) -> __m512i {
             avx512!(_mm512_dpbusd_epi32(sums, _mm512_loadu_si512(bytes.as_ptr().cast()), _mm512_set1_epi32(factors)))
+        }
+
+        #[inline(always)]
+        fn codes(self, bytes: &[u8; 64]) -> [__m512i; 2] {
+            avx512!({
+                let (stored, low) = (_mm512_loadu_si512(bytes.as_ptr().cast()), _mm512_set1_epi8(15));
+                [_mm512_and_si512(stored, low), _mm512_and_si512(_mm512_srli_epi16::<4>(stored), low)]
+            })
+        }
+
+        #[inline(always)]
+        fn dot_codes(self, sums: __m512i, codes: __m512i, factors: i32) -> __m512i {
+            avx512!(_mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(factors)))
+        }
+
+        #[inline(always)]
+        fn code_pairs(self, bytes: &[u8; 32]) -> [__m512i; 2] {
+            avx512!({
+                let wide = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes.as_ptr().cast()));
+                [_mm512_and_si512(wide, _mm512_set1_epi16(15)), _mm512_srli_epi16::<4>(wide)]
+            })
         }
 
         #[inline(always)]
@@ -286,6 +377,7 @@ mod neon {
     impl<const PRODUCTS: u8> Bytes for Neon<PRODUCTS> {
         type Sums = [int32x4_t; 4];
         type Pairs = [int16x8_t; 4];
+        type Codes = [int8x16_t; 4];
 
         const OFFSET: i32 = 0;
 
@@ -304,6 +396,33 @@ mod neon {
                 let high = vpaddlq_s16(vmull_s8(vget_high_s8(signed), factors));
                 vaddq_s32(sums[i], vpaddq_s32(low, high))
             })
+        }
+
+        #[inline(always)]
+        fn codes(self, bytes: &[u8; 64]) -> [Self::Codes; 2] {
+            [
+                quarters!(i => vreinterpretq_s8_u8(vandq_u8(vld1q_u8(bytes.as_ptr().add(16 * i)), vdupq_n_u8(15)))),
+                quarters!(i => vreinterpretq_s8_u8(vshrq_n_u8::<4>(vld1q_u8(bytes.as_ptr().add(16 * i))))),
+            ]
+        }
+
+        #[inline(always)]
+        fn dot_codes(self, sums: Self::Sums, codes: Self::Codes, factors: i32) -> Self::Sums {
+            quarters!(i => {
+                let factors = vreinterpret_s8_s32(vdup_n_s32(factors));
+                let low = vpaddlq_s16(vmull_s8(vget_low_s8(codes[i]), factors));
+                let high = vpaddlq_s16(vmull_s8(vget_high_s8(codes[i]), factors));
+                vaddq_s32(sums[i], vpaddq_s32(low, high))
+            })
+        }
+
+        #[inline(always)]
+        fn code_pairs(self, bytes: &[u8; 32]) -> [Self::Pairs; 2] {
+            let wide = quarters!(i => vmovl_u8(vld1_u8(bytes.as_ptr().add(8 * i))));
+            [
+                quarters!(i => vreinterpretq_s16_u16(vandq_u16(wide[i], vdupq_n_u16(15)))),
+                quarters!(i => vreinterpretq_s16_u16(vshrq_n_u16::<4>(wide[i]))),
+            ]
         }
 
         #[inline(always)]

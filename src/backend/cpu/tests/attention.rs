@@ -1,7 +1,7 @@
-use super::{Random, assert_close, backends, backends_of, bits, numbers, tensor};
+use super::{Random, assert_close, backends, backends_with, bits, numbers, tensor};
 use crate::arch::spec;
 use crate::backend::cpu::{Cpu, KvCache};
-use crate::backend::{AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, Precision, Rows};
+use crate::backend::{AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, KvBits, Precision, Rows};
 use crate::weights::{Dtype, NormData};
 
 /// One layer's attention and an input for some positions.
@@ -141,8 +141,12 @@ fn cases(random: &mut Random) -> Vec<Case> {
     ]
 }
 
-/// How far off numbers may be. Values here are up to 3, and scores so large that their errors count.
-const PRECISIONS: [(Precision, f64); 2] = [(Precision::Exact, 2e-5), (Precision::Default, 0.25)];
+/// How far off numbers may be for each kind of cache. Values here are up to 3, and scores so large that their errors count.
+const CACHES: [(KvBits, f64); 3] = [(KvBits::Sixteen, 2e-5), (KvBits::Eight, 0.25), (KvBits::Four, 3.5)];
+
+fn backends_of(bits: KvBits) -> Vec<Cpu> {
+    backends_with(Precision::Exact, Some(bits))
+}
 
 /// The root of the mean square error.
 fn mean_error(got: &[f32], want: &[f64]) -> f64 {
@@ -156,16 +160,16 @@ fn attention_is_right_and_the_same_however_it_is_cut() {
     for (index, case) in cases(&mut random).iter().enumerate() {
         let positions = case.qkv.len() / case.width();
         let want = case.reference();
-        for (precision, tolerance) in PRECISIONS {
-            let what = format!("case {index}, {precision:?}");
+        for (kind, tolerance) in CACHES {
+            let what = format!("case {index}, {kind:?}");
             let mut first = None;
-            for cpu in backends_of(precision) {
+            for cpu in backends_of(kind) {
                 let whole = case.slices(&cpu, &mut case.cache(&cpu), positions, positions);
                 assert_close(&whole, &want, tolerance, &format!("{what} at {:?}", cpu.level));
                 assert!(mean_error(&whole, &want) < tolerance / 10.0, "{what}: {}", mean_error(&whole, &want));
                 assert_eq!(first.get_or_insert_with(|| bits(&whole)), &bits(&whole), "{what} at {:?}", cpu.level);
             }
-            let best = backends_of(precision).pop().unwrap();
+            let best = backends_of(kind).pop().unwrap();
             for slice in [1, 7, 64, 100] {
                 let cut = case.slices(&best, &mut case.cache(&best), positions, slice);
                 assert_eq!(first.as_ref().unwrap(), &bits(&cut), "{what} in slices of {slice}");
@@ -175,18 +179,39 @@ fn attention_is_right_and_the_same_however_it_is_cut() {
 }
 
 #[test]
+fn numbers_that_codes_can_hold_are_kept() {
+    let (heads, kv_heads, head_dim, positions) = (4, 2, 40, 200);
+    let mut random = Random(12);
+    let mut case = Case::new(positions, heads, kv_heads, head_dim, &mut random);
+    for row in case.qkv.chunks_mut((heads + 2 * kv_heads) * head_dim) {
+        for head in row[heads * head_dim..].chunks_mut(head_dim) {
+            for group in head.chunks_mut(32) {
+                let (lowest, step) = (0.25 * (random.bits() % 16) as f32 - 3.0, 0.125 * (1 + random.bits() % 3) as f32);
+                group.fill_with(|| lowest + step * (random.bits() % 16) as f32);
+                (group[1], group[5]) = (lowest, lowest + 15.0 * step);
+            }
+        }
+    }
+    let want = case.reference();
+    for cpu in backends_of(KvBits::Four) {
+        let got = case.slices(&cpu, &mut case.cache(&cpu), positions, 50);
+        assert!(mean_error(&got, &want) < 0.02, "{}", mean_error(&got, &want));
+    }
+}
+
+#[test]
 fn steps_of_long_sequences_are_shared_between_threads() {
     // More than four spans and few heads: threads take spans.
     let case = Case::new(2300, 8, 2, 32, &mut Random(2));
-    for (precision, _) in PRECISIONS {
+    for (kind, _) in CACHES {
         let mut first = None;
-        for cpu in backends_of(precision).iter().rev().take(4) {
+        for cpu in backends_of(kind).iter().rev().take(4) {
             let mut cache = case.cache(cpu);
             case.slices(cpu, &mut cache, 2297, 2297);
             let last = case.slices(cpu, &mut cache, 2300, 1);
             assert_eq!(first.get_or_insert_with(|| bits(&last)), &bits(&last));
         }
-        let cpu = backends_of(precision).pop().unwrap();
+        let cpu = backends_of(kind).pop().unwrap();
         let whole = case.slices(&cpu, &mut case.cache(&cpu), 2300, 2300);
         assert_eq!(first.unwrap(), bits(&whole[2297 * 256..]));
     }
@@ -195,7 +220,7 @@ fn steps_of_long_sequences_are_shared_between_threads() {
 #[test]
 fn sequences_of_a_batch_do_not_see_each_other() {
     let case = Case::new(300, 4, 2, 16, &mut Random(3)).with_norms_and_rope(16, false, &mut Random(4));
-    for cpu in PRECISIONS.into_iter().flat_map(|(precision, _)| backends_of(precision)) {
+    for cpu in CACHES.into_iter().flat_map(|(kind, _)| backends_of(kind)) {
         let rows: Vec<usize> = (0..300).collect();
         let mut alone = Vec::new();
         for (start, end) in [(0, 90), (100, 101), (150, 300)] {
@@ -214,8 +239,8 @@ fn sequences_of_a_batch_do_not_see_each_other() {
 fn weights_of_a_long_tail_add_up() {
     // One position outweighs each of the others, and all of them together outweigh it.
     let (head_dim, positions) = (8, 2000);
-    for (precision, tolerance) in PRECISIONS {
-        let cpu = backends_of(precision).pop().unwrap();
+    for (kind, tolerance) in CACHES {
+        let cpu = backends_of(kind).pop().unwrap();
         let mut case = Case::new(positions, 1, 1, head_dim, &mut Random(6));
         for (position, row) in case.qkv.chunks_mut(3 * head_dim).enumerate() {
             row.fill(0.0);
@@ -226,7 +251,7 @@ fn weights_of_a_long_tail_add_up() {
         let out = case.slices(&cpu, &mut case.cache(&cpu), positions, positions);
         let peak = 6f64.exp();
         let want = (positions as f64 - 1.0 - peak) / (positions as f64 - 1.0 + peak);
-        assert_close(&out[(positions - 1) * head_dim..], &[want; 8], tolerance / 10.0, &format!("{precision:?}"));
+        assert_close(&out[(positions - 1) * head_dim..], &[want; 8], tolerance / 10.0, &format!("{kind:?}"));
     }
 }
 
@@ -240,17 +265,19 @@ fn large_dimensions_spoil_no_others() {
         row[40] = 0.01;
         row[head_dim + 40] = 500.0 + (position % 3) as f32;
     }
-    let cpu = backends_of(Precision::Default).pop().unwrap();
-    let out = case.slices(&cpu, &mut case.cache(&cpu), positions, positions);
-    let error = mean_error(&out, &case.reference());
-    assert!(error < 0.02, "{error}");
+    for (kind, largest) in [(KvBits::Eight, 0.02), (KvBits::Four, 0.2)] {
+        let cpu = backends_of(kind).pop().unwrap();
+        let out = case.slices(&cpu, &mut case.cache(&cpu), positions, positions);
+        let error = mean_error(&out, &case.reference());
+        assert!(error < largest, "{kind:?}: {error}");
+    }
 }
 
 #[test]
 fn what_is_not_a_number_stays_so_and_spreads_to_later_positions_only() {
     for place in [0, 20, 40] {
         for number in [f32::NAN, f32::INFINITY] {
-            for cpu in PRECISIONS.into_iter().flat_map(|(precision, _)| backends_of(precision)) {
+            for cpu in CACHES.into_iter().flat_map(|(kind, _)| backends_of(kind)) {
                 let mut case = Case::new(200, 1, 1, 20, &mut Random(8));
                 case.qkv[150 * 60 + place] = number;
                 let mut cache = case.cache(&cpu);

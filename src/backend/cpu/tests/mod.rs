@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::simd::Level;
 use super::{Cpu, Pool, Tensor};
 use crate::arch::spec::QuantizationFormat;
-use crate::backend::Precision;
+use crate::backend::{KvBits, Precision};
 use crate::weights::{Dtype, LinearData, Matrix, TensorView};
 
 mod attention;
@@ -42,8 +42,13 @@ pub(super) fn backends() -> Vec<Cpu> {
 
 /// A backend for each level, with one thread and with several.
 pub(super) fn backends_of(precision: Precision) -> Vec<Cpu> {
+    backends_with(precision, None)
+}
+
+/// [`backends_of`] with caches of so many bits.
+pub(super) fn backends_with(precision: Precision, kv: Option<KvBits>) -> Vec<Cpu> {
     let levels = Level::available().into_iter();
-    let with = |level, threads| Cpu::with_level(Pool::new(threads).unwrap(), level, precision);
+    let with = |level, threads| Cpu::with_level(Pool::new(threads).unwrap(), level, precision, kv);
     levels.flat_map(|level| [1, 3].map(|threads| with(level, threads))).collect()
 }
 

@@ -1,16 +1,31 @@
 //! Attention against a scalar version of it: every way of slicing and batching sequences must give the same rows.
 
+use mlx_rs::{Array, ops};
+
 use super::reference::TestAttention;
-use super::support::{Random, as_dtype, assert_close, backend, on_worker, tensor, values};
+use super::support::{Random, as_dtype, assert_close, backend, backend_with, on_worker, tensor, values};
 use crate::arch::spec::Rope;
 use crate::backend::mlx::Mlx;
-use crate::backend::mlx::cache::KvCache;
-use crate::backend::{Backend, Kept, Precision, Rows};
+use crate::backend::mlx::cache::{KvCache, quantized};
+use crate::backend::{Backend, Cache, Kept, KvBits, Precision, Rows};
 use crate::weights::Dtype;
 
 /// Appends `rows` of each sequence (`(first, len)` of its positions) in one batch, and compares their outputs.
 #[track_caller]
 fn step(mlx: &Mlx, test: &TestAttention, sequences: &[&[Vec<f32>]], ranges: &[(usize, usize)], caches: &mut [KvCache]) {
+    step_as(mlx, test, sequences, sequences, ranges, caches);
+}
+
+/// [`step`] where the outputs are those of sequences `as_kept`.
+#[track_caller]
+fn step_as(
+    mlx: &Mlx,
+    test: &TestAttention,
+    sequences: &[&[Vec<f32>]],
+    as_kept: &[&[Vec<f32>]],
+    ranges: &[(usize, usize)],
+    caches: &mut [KvCache],
+) {
     let input: Vec<f32> =
         sequences.iter().zip(ranges).flat_map(|(s, (first, len))| s[*first..first + len].concat()).collect();
     let rows = Rows::new(ranges.iter().copied());
@@ -18,7 +33,7 @@ fn step(mlx: &Mlx, test: &TestAttention, sequences: &[&[Vec<f32>]], ranges: &[(u
     let loaded = test.load(mlx);
     let found = mlx.attention(&tensor(rows.len(), &input), &loaded.params(test), &rows, &mut caches).unwrap();
     mlx.queue(None, Some(&found), caches.iter().map(|cache| Kept::Cache(&**cache))).unwrap();
-    let expected: Vec<f32> = sequences
+    let expected: Vec<f32> = as_kept
         .iter()
         .zip(ranges)
         .flat_map(|(s, (first, len))| test.expected(&s[..first + len])[*first..].concat())
@@ -90,6 +105,52 @@ fn with_windows() {
     on_worker(|| {
         for window in [1, 2, 7, 16, 39, 40, 64] {
             run(&TestAttention { rope: rope(16, false, 1.0), window: Some(window), ..plain() });
+        }
+    });
+}
+
+/// A sequence whose keys and values are those that codes of `bits` stand for.
+fn as_kept(test: &TestAttention, sequence: &[Vec<f32>], bits: KvBits) -> Vec<Vec<f32>> {
+    let format = quantized(Some(bits), test.head_dim).unwrap();
+    let (group, bits) = (format.group_size as i32, format.bits as i32);
+    let kept = |row: &Vec<f32>| {
+        let (queries, rest) = row.split_at(test.heads * test.head_dim);
+        let array = Array::from_slice(rest, &[2 * test.kv_heads as i32, test.head_dim as i32]);
+        let (codes, scales, biases) = ops::quantize(&array, group, bits).unwrap();
+        let rest = ops::dequantize(&codes, &scales, &biases, group, bits).unwrap().contiguous().unwrap();
+        [queries, rest.try_as_slice::<f32>().unwrap()].concat()
+    };
+    sequence.iter().map(kept).collect()
+}
+
+#[test]
+fn codes_are_read_in_place() {
+    on_worker(|| {
+        for (bits, window, head_dim) in [
+            (KvBits::Four, None, 64),
+            (KvBits::Eight, None, 32),
+            (KvBits::Four, Some(7), 32),
+            (KvBits::Eight, Some(16), 64),
+        ] {
+            let mlx = backend_with(Precision::Exact, Some(bits));
+            let test = TestAttention { head_dim, window, ..plain() };
+            let mut random = Random::new(9);
+            let sequences = [test.sequence(&mut random, 40), test.sequence(&mut random, 40)];
+            let kept = [0, 1].map(|i| as_kept(&test, &sequences[i], bits));
+            let ([a, b], [kept_a, kept_b]) = (&sequences, &kept);
+            let mut cache = [mlx.new_cache(test.layout())];
+            for range in [(0, 13), (13, 1), (14, 20), (34, 1), (35, 5)] {
+                step_as(&mlx, &test, &[a], &[kept_a], &[range], &mut cache);
+            }
+            let mut caches = [mlx.new_cache(test.layout()), mlx.new_cache(test.layout())];
+            step_as(&mlx, &test, &[a, b], &[kept_a, kept_b], &[(0, 5), (0, 17)], &mut caches);
+            let mut fork = [caches[1].fork()];
+            step_as(&mlx, &test, &[a, b], &[kept_a, kept_b], &[(5, 1), (17, 1)], &mut caches);
+            // The fork takes other rows; what it shared stays as it was.
+            step_as(&mlx, &test, &[b], &[kept_b], &[(17, 3)], &mut fork);
+            caches[1].truncate(17);
+            step_as(&mlx, &test, &[b], &[kept_b], &[(17, 4)], &mut caches[1..]);
+            assert!(caches[1].bytes() < 2 * 2 * 256 * head_dim * 2, "{} bytes", caches[1].bytes());
         }
     });
 }

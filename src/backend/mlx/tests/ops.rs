@@ -137,7 +137,7 @@ fn failures_are_values_and_name_the_cause() {
 fn a_missing_gpu_is_an_error() {
     on_worker(|| {
         if !MlxDevice::gpu_available() {
-            let error = Mlx::new(MlxDevice::Gpu, Precision::Default, || {}).err().unwrap();
+            let error = Mlx::new(MlxDevice::Gpu, Precision::Default, None, || {}).err().unwrap();
             assert_eq!(error.code(), Code::Unsupported);
         }
     });

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::arch::spec::QuantizationFormat;
 use crate::backend::mlx::{Mlx, MlxDevice, Tensor, linear::cast};
-use crate::backend::{Precision, mlx};
+use crate::backend::{KvBits, Precision, mlx};
 use crate::weights::{Dtype, LinearData, Matrix, TensorView};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -30,7 +30,12 @@ pub fn on_worker(test: fn()) {
 
 /// The backend on MLX's CPU device.
 pub fn backend(precision: Precision) -> Mlx {
-    Mlx::new(MlxDevice::Cpu, precision, || {}).unwrap()
+    backend_with(precision, None)
+}
+
+/// [`backend`] with caches of so many bits.
+pub fn backend_with(precision: Precision, kv: Option<KvBits>) -> Mlx {
+    Mlx::new(MlxDevice::Cpu, precision, kv, || {}).unwrap()
 }
 
 /// Deterministic numbers.

@@ -196,11 +196,11 @@ fn compare<B: Backend>(backend: &Rc<B>, case: &Case) -> Result<Comparison> {
 #[ignore = "cargo xtask parity runs it"]
 fn bench() {
     match device().as_str() {
-        "cpu" => all(&Rc::new(Cpu::new(Pool::new(2).unwrap(), Precision::Exact).unwrap())),
+        "cpu" => all(&Rc::new(Cpu::new(Pool::new(2).unwrap(), Precision::Exact, None).unwrap())),
         #[cfg(feature = "mlx")]
         "mlx-cpu" => crate::backend::mlx::on_worker(|| {
             use crate::backend::mlx::{Mlx, MlxDevice};
-            all(&Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, || {}).unwrap()));
+            all(&Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, None, || {}).unwrap()));
         }),
         other => panic!("no device {other:?} in this build"),
     }

@@ -220,7 +220,7 @@ impl<'a> Rule<'a> {
         let layers = self.spec.layers.len();
         let layer: usize = name.split('.').nth(self.layer_part).and_then(|part| part.parse().ok()).unwrap_or(0);
         let chosen = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-        let part = |part: &&str| name.contains(*part);
-        name.contains("lm_head") || chosen && ["v_proj", "v_a_proj", "v_b_proj", "down_proj"].iter().any(|p| part(&p))
+        let parts = ["v_proj", "v_a_proj", "v_b_proj", "down_proj"];
+        name.contains("lm_head") || chosen && parts.iter().any(|part| name.contains(part))
     }
 }

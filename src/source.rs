@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
 pub(crate) use crate::weights::ModelFiles;
+use crate::weights::gguf::Gguf;
 
 /// The file without which nothing is a model.
 const CONFIG: &str = "config.json";
@@ -13,8 +15,8 @@ const DEMO: &str = "demo";
 /// How many of a folder's names a message spells out.
 const SPELLED_OUT: usize = 8;
 
-/// Finds a model: the path of a folder that holds a `config.json`, `demo`, or `owner/name` of a hub, which must be in
-/// the cache. A `.gguf` file is told apart and refused by name.
+/// Finds a model: the path of a folder that holds a `config.json` or one GGUF model, that of a `.gguf` file, `demo`, or
+/// `owner/name` of a hub, which must be in the cache.
 pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     if source.is_empty() || source.contains('\0') {
         return Err(Error::invalid(format!("{source:?} is not the name of a model"))
@@ -26,6 +28,7 @@ pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     let path = Path::new(source);
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => folder(path),
+        Ok(_) if is_gguf(path) => gguf(path),
         Ok(_) => Err(not_a_folder(path)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && is_hub_id(source) => of_hub(source),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing(source, path)),
@@ -53,8 +56,6 @@ pub(crate) fn fetch(
 /// The model inside the program, read from where the program lies in memory.
 #[cfg(feature = "demo")]
 fn demo() -> Result<ModelFiles> {
-    use std::sync::Arc;
-
     use crate::weights::Storage;
 
     macro_rules! files {
@@ -97,32 +98,41 @@ fn of_hub(source: &str) -> Result<ModelFiles> {
         )))
 }
 
+fn gguf(path: &Path) -> Result<ModelFiles> {
+    Ok(ModelFiles::Gguf(Arc::new(Gguf::open(path)?)))
+}
+
 fn folder(path: &Path) -> Result<ModelFiles> {
     let files = ModelFiles::Folder(path.to_path_buf());
-    if files.exists(CONFIG) {
-        return Ok(files);
-    }
-    // A link of the hub's cache whose target is gone has an error of its own.
-    files.read(CONFIG)?;
     let mut names: Vec<_> = fs::read_dir(path)
         .map_err(|e| Error::io(path, &e))?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
     names.sort();
+    let models: Vec<_> = names.iter().filter(|name| is_gguf_model(name)).collect();
+    let has_safetensors = names.iter().any(|name| name.ends_with(".safetensors"));
+    if files.exists(CONFIG) && (has_safetensors || models.is_empty()) {
+        return Ok(files);
+    }
+    // A link of the hub's cache whose target is gone has an error of its own.
+    files.read(CONFIG)?;
+    if let [only] = *models {
+        return gguf(&path.join(only));
+    }
     let holds = match names.len() {
         0 => "is empty".to_string(),
         n if n > SPELLED_OUT => format!("holds {} and {} more", names[..SPELLED_OUT].join(", "), n - SPELLED_OUT),
         _ => format!("holds {}", names.join(", ")),
     };
-    let hint = match names.iter().find(|name| name.ends_with(".gguf")) {
-        Some(_) => "GGUF models are not in this version; name a folder with config.json and safetensors".to_string(),
+    let hint = match models.first() {
+        Some(first) => format!("name one of its GGUF files, such as {}", path.join(first).display()),
         None => match inner_model(path) {
             Some(inner) => format!("did you mean {inner}?"),
             None => "name the folder that holds the model's config.json".into(),
         },
     };
-    Err(Error::new(Code::NotFound, format!("{}: there is no {CONFIG}; the folder {holds}", path.display()))
-        .with_hint(hint))
+    let lacks = if models.is_empty() { format!("there is no {CONFIG}") } else { "there are several models".into() };
+    Err(Error::new(Code::NotFound, format!("{}: {lacks}; the folder {holds}", path.display())).with_hint(hint))
 }
 
 /// A model one level below, or below `snapshots`, where the hub's cache keeps them.
@@ -142,10 +152,6 @@ fn inner_model(path: &Path) -> Option<String> {
 
 fn not_a_folder(path: &Path) -> Error {
     let shown = path.display();
-    if is_gguf(path) {
-        return Error::unsupported(format!("{shown}: GGUF models are not in this version"))
-            .with_hint("use the same model as MLX safetensors: a folder with config.json");
-    }
     let error = Error::invalid(format!("{shown} is a file, not the folder of a model"));
     match path.parent().filter(|parent| parent.join(CONFIG).is_file()) {
         Some(parent) if parent.as_os_str().is_empty() => error.with_hint("name the folder: ."),
@@ -157,7 +163,7 @@ fn not_a_folder(path: &Path) -> Error {
 fn missing(source: &str, path: &Path) -> Error {
     if is_gguf(path) {
         return Error::new(Code::NotFound, format!("{source}: no such file"))
-            .with_hint("GGUF models are not in this version either; name a folder with config.json");
+            .with_hint("name the path of a .gguf file, or the folder that holds a model's config.json");
     }
     if is_hub_id(source) {
         return Error::unsupported(format!(
@@ -170,6 +176,15 @@ fn missing(source: &str, path: &Path) -> Error {
         None => "name the folder that holds the model's config.json".into(),
     };
     Error::new(Code::NotFound, format!("{source}: no such folder")).with_hint(hint)
+}
+
+/// Whether a file of a folder is a model in GGUF: not the part of one that sees images, and of several files that are one
+/// model the first.
+fn is_gguf_model(name: &str) -> bool {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem = name.get(..name.len().saturating_sub(".gguf".len())).unwrap_or_default();
+    let part = stem.rsplit_once("-of-").filter(|(_, count)| number(count)).and_then(|(rest, _)| rest.rsplit_once('-'));
+    is_gguf(Path::new(name)) && !name.starts_with("mmproj") && part.is_none_or(|(_, part)| part == "00001")
 }
 
 fn is_gguf(path: &Path) -> bool {
@@ -249,10 +264,59 @@ mod tests {
         let gguf = folder.path().join("model.GGUF");
         fs::write(folder.path().join(CONFIG), "{}").unwrap();
         fs::write(&weights, "").unwrap();
-        fs::write(&gguf, "").unwrap();
+        fs::write(&gguf, "GGUX").unwrap();
         let error = refused(weights.to_str().unwrap());
         assert!(error.hint().contains(folder.path().to_str().unwrap()), "{}", error.hint());
-        assert_eq!(refused(gguf.to_str().unwrap()).code(), Code::Unsupported);
+        assert_eq!(refused(gguf.to_str().unwrap()).code(), Code::CorruptFile);
+    }
+
+    #[test]
+    fn a_gguf_file_is_a_model_and_so_is_a_folder_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("Model-Q4_K_M.gguf");
+        fs::write(&file, crate::support::gguf::Writer::new().finish()).unwrap();
+        for source in [file.as_path(), folder.path()] {
+            let files = resolve(source.to_str().unwrap()).unwrap();
+            assert_eq!(files.label(), file.display().to_string());
+            assert!(files.gguf().is_some() && files.read(CONFIG).unwrap().is_none());
+        }
+        for beside in ["mmproj-f16.gguf", "imatrix.dat", CONFIG] {
+            fs::write(folder.path().join(beside), "{}").unwrap();
+            assert!(resolve(folder.path().to_str().unwrap()).unwrap().gguf().is_some(), "{beside}");
+        }
+        fs::write(folder.path().join("other.gguf"), "").unwrap();
+        let several = refused(folder.path().to_str().unwrap());
+        assert!(several.message().contains("several models") && several.hint().contains("Model-Q4_K_M.gguf"));
+    }
+
+    #[test]
+    fn a_gguf_model_in_parts_is_opened_by_its_first() {
+        use crate::support::gguf::{F32, Writer};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: usize| folder.path().join(format!("m-{number:05}-of-00003.gguf"));
+        let write = |number: usize, claimed: u16, tensor: &str| {
+            let mut writer = Writer::new();
+            writer.value("split.count", 2, &3u16.to_le_bytes());
+            writer.value("split.no", 2, &claimed.to_le_bytes());
+            writer.tensor(tensor, &[1], F32, (number as f32).to_le_bytes().to_vec());
+            fs::write(path(number), writer.finish()).unwrap();
+        };
+        write(1, 0, "a");
+        write(2, 1, "b");
+        assert!(refused(path(1).to_str().unwrap()).message().contains("00003-of-00003.gguf: this part"));
+        write(3, 2, "b");
+        let twice = resolve(path(1).to_str().unwrap()).err().unwrap();
+        assert!(twice.message().contains("is in an earlier part"), "{twice}");
+        write(3, 1, "c");
+        let number = resolve(path(1).to_str().unwrap()).err().unwrap();
+        assert!(number.message().contains("is not part 3 of 3"), "{number}");
+        write(3, 2, "c");
+        let files = resolve(folder.path().to_str().unwrap()).unwrap();
+        let gguf = files.gguf().unwrap();
+        for (name, number) in [("a", 1.0f32), ("b", 2.0), ("c", 3.0)] {
+            assert_eq!(gguf.bytes(&gguf.tensors()[name]), number.to_le_bytes());
+        }
+        assert!(refused(path(2).to_str().unwrap()).hint().contains("00001-of-00003.gguf"));
     }
 
     #[test]

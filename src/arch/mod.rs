@@ -16,6 +16,7 @@ mod gemma2;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
+mod gguf;
 mod granite;
 mod grouped;
 mod jamba;
@@ -158,12 +159,19 @@ const FAMILIES: &[(&str, Family)] = &[
 
 /// The spec of a model, from its config.json.
 pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
+    if let Some(gguf) = files.gguf() {
+        return gguf::spec(gguf);
+    }
     from_config(&config(files)?, &files.file_label(CONFIG))
 }
 
 /// The content of a model's config.json.
 pub(crate) fn config(files: &ModelFiles) -> Result<Value> {
     let label = files.file_label(CONFIG);
+    if files.gguf().is_some() {
+        return Err(Error::unsupported(format!("{label}: has no config.json, which only loading can do without"))
+            .with_hint("convert from the same model as safetensors"));
+    }
     let Some(json) = files.read(CONFIG)? else {
         return Err(Error::new(Code::NotFound, format!("{label}: there is no such file"))
             .with_hint("every model has one; download the whole model"));

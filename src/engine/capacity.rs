@@ -44,8 +44,8 @@ impl Capacity {
     }
 
     /// In what precision a checkpoint is computed.
-    pub fn precision(&self, tensors: &Tensors) -> Precision {
-        self.compute.precision(Precision::Default, tensors)
+    pub fn precision(&self, spec: &Spec, tensors: &Tensors) -> Precision {
+        self.compute.precision(Precision::Default, spec, tensors)
     }
 
     /// What one sequence of a model takes beside the weights.

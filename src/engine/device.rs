@@ -6,6 +6,7 @@ use once_cell::sync::OnceCell;
 use serde_json::{Value, json};
 
 use super::options::{Device, EngineOptions};
+use crate::arch::spec::Spec;
 use crate::backend::cpu::{self, Pool};
 use crate::backend::{CacheLayout, KvBits, Precision};
 use crate::error::{Error, Result};
@@ -93,10 +94,14 @@ impl Compute {
     }
 
     /// The precision to compute a checkpoint in. On the CPU backend, one that is stored in f32 loses nothing: default
-    /// precision is no lower than what the checkpoint has, as on MLX.
-    pub fn precision(&self, asked: Precision, tensors: &Tensors) -> Precision {
+    /// precision is no lower than what the checkpoint has, as on MLX. There, activations are as wide as the scales of the
+    /// embedding table: f16 for blocks of GGUF, which is too little for models that scale their embeddings up (Gemma).
+    pub fn precision(&self, asked: Precision, spec: &Spec, tensors: &Tensors) -> Precision {
+        let table = format!("{}.weight", spec.embedding.name);
+        let narrow = spec.embedding_scale > 1.0 && tensors.blocks(&table).is_some();
         match self {
             Self::Cpu(_) if tensors.is_f32() => Precision::Exact,
+            other if narrow && !matches!(other, Self::Cpu(_)) => Precision::Exact,
             _ => asked,
         }
     }

@@ -40,7 +40,7 @@ enum Message {
 impl Engine {
     /// Loads a model. `progress` is called on this thread, at least every 50 ms while it takes longer; `Break` cancels.
     ///
-    /// `source` is a folder with an MLX checkpoint, `demo`, or with feature `hub` also `owner/name` or
+    /// `source` is a folder with an MLX checkpoint, a `.gguf` file, `demo`, or with feature `hub` also `owner/name` or
     /// `owner/name@revision` of a hub, which is fetched unless it is in the cache.
     ///
     /// # Errors
@@ -72,9 +72,13 @@ impl Engine {
 
         let tensors = Arc::new(Tensors::open(&files)?);
         weights::check_names(&spec, &tensors)?;
+        for conversion in tensors.conversions()? {
+            let weights::gguf::Conversion { from, to, tensors, relative_error, .. } = conversion;
+            tracing::info!(from, to, tensors, relative_error, "blocks of a GGUF file are converted");
+        }
         report.now(Stage::Check, 0, 0)?;
 
-        let precision = self.shared.compute.precision(options.precision, &tensors);
+        let precision = self.shared.compute.precision(options.precision, &spec, &tensors);
         let kv_cache = super::kv::describe(&self.shared.compute, &spec, precision, options.kv_bits);
         if options.kv_bits.is_some_and(|bits| bits != KvBits::Sixteen) && kv_cache["quantized_layers"] == 0 {
             tracing::warn!(%kv_cache, model = files.label(), "no cache of this model is quantized: kv_bits has no effect");

@@ -21,7 +21,7 @@ pub fn probe_config(source: &str) -> Result<()> {
 }
 
 /// What a model is, and the memory that its weights and the state of one sequence take on the device that engines
-/// choose by default, as JSON. Reads no weights.
+/// choose by default, as JSON. Reads no weights; of a GGUF file a few rows, to say what becomes of its blocks.
 ///
 /// # Errors
 /// As [`Engine::load`](crate::Engine::load): a model that can't be loaded is refused here for the same reason.
@@ -33,9 +33,10 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     weights::check_names(&spec, &tensors)?;
     let weight_bytes = weights::needed_bytes(&spec, &tensors);
     let capacity = Capacity::here(None, options.kv_bits, false)?;
-    let precision = capacity.precision(&tensors);
+    let precision = capacity.precision(&spec, &tensors);
     let memory = capacity.memory(&spec, context, precision);
-    Ok(json!({
+    let conversions = tensors.conversions()?;
+    let mut report = json!({
         "source": files.label(),
         "supported": true,
         "model_type": spec.model_type,
@@ -49,5 +50,9 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
             "total_bytes": weight_bytes + memory.kv + memory.work,
         },
         "spec": spec,
-    }))
+    });
+    if !conversions.is_empty() {
+        report["conversions"] = json!(conversions);
+    }
+    Ok(report)
 }

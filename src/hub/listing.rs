@@ -174,7 +174,7 @@ impl Listing {
         let gguf = self.files.iter().any(|file| file.name.ends_with(".gguf"));
         let error = Error::new(crate::error::Code::NotFound, format!("{id}: the repository holds no safetensors"));
         error.with_hint(match gguf {
-            true => "it holds GGUF files, which this version does not read; mlx-community has most models as MLX",
+            true => "it holds GGUF files: download the one you want and name its path",
             false => "mlx-community has most models as MLX",
         })
     }

@@ -1,5 +1,6 @@
 //! One prompt computed in different ways gives the same log-probabilities.
 
+mod gguf;
 mod parity;
 mod precision;
 mod recurrent;
@@ -14,7 +15,7 @@ use crate::backend::{Backend, Ids, KvBits, Precision, Rows};
 use crate::error::Code;
 use crate::source;
 use crate::support::{Fixture, case, tokens};
-use crate::weights::Tensors;
+use crate::weights::{ModelFiles, Tensors, check_names};
 
 /// A backend of each precision, and one with caches of 4 bits.
 fn cpus() -> [Rc<Cpu>; 3] {
@@ -28,9 +29,13 @@ fn decoder<B: Backend>(backend: &Rc<B>, fixture: &Fixture) -> Decoder<B> {
 }
 
 fn decoder_of<B: Backend>(backend: &Rc<B>, source: &str) -> Decoder<B> {
-    let files = source::resolve(source).unwrap();
-    let spec = Arc::new(arch::spec(&files).unwrap());
-    let tensors = Arc::new(Tensors::open(&files).unwrap());
+    decoder_of_files(backend, &source::resolve(source).unwrap())
+}
+
+fn decoder_of_files<B: Backend>(backend: &Rc<B>, files: &ModelFiles) -> Decoder<B> {
+    let spec = Arc::new(arch::spec(files).unwrap());
+    let tensors = Arc::new(Tensors::open(files).unwrap());
+    check_names(&spec, &tensors).unwrap();
     let mut builder = Builder::new(Rc::clone(backend), spec, tensors);
     for _ in 1..builder.steps() {
         assert!(builder.step().unwrap().is_none());

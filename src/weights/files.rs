@@ -26,7 +26,6 @@ pub(crate) enum ModelFiles {
     #[cfg_attr(not(any(test, feature = "demo")), expect(dead_code, reason = "nothing else is in memory yet"))]
     Memory(BTreeMap<String, Storage>),
     /// A GGUF file, which is the whole model; there are no files beside it.
-    #[allow(dead_code)]
     Gguf(Arc<Gguf>),
 }
 
@@ -50,7 +49,6 @@ impl ModelFiles {
     }
 
     /// The GGUF file, where the model is one.
-    #[allow(dead_code)]
     pub fn gguf(&self) -> Option<&Gguf> {
         match self {
             Self::Gguf(gguf) => Some(gguf),

@@ -12,24 +12,34 @@ use crate::error::Result;
 /// whose config.json names one format. Where a format is given but no scales exist, the matrix is dense.
 pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>) -> Result<LinearData> {
     let shape = Shape::of(spec);
+    let rows = spec.part.map_or(0..shape.rows, |(first, _)| first..first + spec.outputs);
+    let bias = bias(tensors, spec, &shape)?;
+    let weight = format!("{}.weight", spec.name);
+    if let Some(blocks) = tensors.blocks(&weight) {
+        check_shape(tensors, &weight, &blocks.shape, &shape.with(spec.inputs))?;
+        let bias = bias.map(|bias| TensorView { shape: vec![rows.len()], ..bias.rows(rows.clone(), shape.rows) });
+        let matrix = blocks.matrix(rows.clone()).map_err(|error| error.context(tensors.label()))?;
+        return Ok(LinearData { outputs: rows.len(), inputs: spec.inputs, matrix, bias });
+    }
     let matrix = if tensors.contains(&format!("{}.scales", spec.name)) {
         quantized(tensors, spec, &shape, quantization)?
     } else {
-        Matrix::Dense(floats(tensors, &format!("{}.weight", spec.name), &shape.with(spec.inputs))?.clone())
-    };
-    let bias = match spec.bias {
-        true => {
-            let mut bias = floats(tensors, &format!("{}.bias", spec.name), &shape.leading)?.clone();
-            bias.shape = vec![shape.rows];
-            Some(bias)
-        }
-        false => None,
+        // GGUF leaves the first dimension of a single row away.
+        let single = shape.rows == 1 && tensors.get(&weight).is_some_and(|view| view.shape == [spec.inputs]);
+        let stored = if single { vec![spec.inputs] } else { shape.with(spec.inputs) };
+        let dense = floats(tensors, &weight, &stored)?.clone();
+        Matrix::Dense(TensorView { shape: shape.with(spec.inputs), ..dense })
     };
     let whole = LinearData { outputs: shape.rows, inputs: spec.inputs, matrix, bias };
-    Ok(match spec.part {
-        Some((first, _)) => whole.rows(first..first + spec.outputs),
-        None => whole,
-    })
+    Ok(if spec.part.is_some() { whole.rows(rows) } else { whole })
+}
+
+fn bias(tensors: &Tensors, spec: &Linear, shape: &Shape) -> Result<Option<TensorView>> {
+    if !spec.bias {
+        return Ok(None);
+    }
+    let bias = floats(tensors, &format!("{}.bias", spec.name), &shape.leading)?.clone();
+    Ok(Some(TensorView { shape: vec![shape.rows], ..bias }))
 }
 
 /// The dimensions of a tensor before its last one.
@@ -113,7 +123,7 @@ fn quantized(tensors: &Tensors, spec: &Linear, shape: &Shape, quantization: Opti
     if codes.dtype != Dtype::U32 {
         return Err(tensors.corrupt(&codes.name, format_args!("is {}, but codes must be U32", codes.dtype)));
     }
-    check_shape(tensors, codes, &shape.with(spec.inputs * bits / 32))?;
+    check_shape(tensors, &codes.name, &codes.shape, &shape.with(spec.inputs * bits / 32))?;
     let groups = shape.with(spec.inputs / group_size);
     if mode != QuantizationMode::Affine {
         let scales = tensors.need(&scales)?;
@@ -121,7 +131,7 @@ fn quantized(tensors: &Tensors, spec: &Linear, shape: &Shape, quantization: Opti
             let message = format!("is {}, but scales of {} must be U8", scales.dtype, mode.name());
             return Err(tensors.corrupt(&scales.name, message));
         }
-        check_shape(tensors, scales, &groups)?;
+        check_shape(tensors, &scales.name, &scales.shape, &groups)?;
         return Ok(Matrix::Float { codes: codes.clone(), scales: scales.clone(), format });
     }
     let scales = floats(tensors, &scales, &groups)?;
@@ -169,14 +179,14 @@ fn floats<'a>(tensors: &'a Tensors, name: &str, shape: &[usize]) -> Result<&'a T
         let message = format!("is {}{lone}, but must be F32, F16 or BF16", view.dtype);
         return Err(tensors.corrupt(name, message));
     }
-    check_shape(tensors, view, shape)?;
+    check_shape(tensors, name, &view.shape, shape)?;
     Ok(view)
 }
 
-fn check_shape(tensors: &Tensors, view: &TensorView, shape: &[usize]) -> Result<()> {
-    if view.shape != shape {
-        let message = format!("has the shape {:?}, but config.json asks for {shape:?}", view.shape);
-        return Err(tensors.corrupt(&view.name, message));
+fn check_shape(tensors: &Tensors, name: &str, stored: &[usize], shape: &[usize]) -> Result<()> {
+    if stored != shape {
+        let message = format!("has the shape {stored:?}, but config.json asks for {shape:?}");
+        return Err(tensors.corrupt(name, message));
     }
     Ok(())
 }

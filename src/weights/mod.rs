@@ -9,7 +9,6 @@ use crate::arch::spec::{NormKind, QuantizationFormat};
 use crate::error::{Error, Result};
 
 mod files;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod gguf;
 mod header;
 mod linear;

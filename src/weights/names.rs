@@ -31,9 +31,9 @@ pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of the tensors that the model needs, as far as they are there.
+/// Bytes that the tensors which the model needs take once they are loaded, as far as they are there.
 pub(crate) fn needed_bytes(spec: &Spec, tensors: &Tensors) -> u64 {
-    needed(spec, tensors).iter().filter_map(|name| tensors.get(name)).map(|view| view.bytes().len() as u64).sum()
+    needed(spec, tensors).iter().filter_map(|name| tensors.loaded_bytes(name)).sum()
 }
 
 /// Whether this is a head that the checkpoint leaves to the embedding table.

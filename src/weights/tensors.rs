@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
+use super::gguf::{BlockType, Blocks, Conversion, Gguf};
 use super::header::{self, StoredDtype};
 use super::shards::{self, Shard};
 use super::{Access, Dtype, ModelFiles, Storage, TensorView, shown};
@@ -27,8 +28,10 @@ struct Entry {
 
 enum Tensor {
     View(TensorView),
+    /// Blocks of a GGUF file, which are converted when they are loaded.
+    Blocks(Blocks),
     /// Of a number format that no model here is made of.
-    Other(safetensors::Dtype),
+    Other(String),
 }
 
 impl Tensors {
@@ -44,6 +47,10 @@ impl Tensors {
 
     fn open_for(files: &ModelFiles, access: Access) -> Result<Self> {
         let mut tensors = Self { files: Vec::new(), entries: BTreeMap::new(), bytes: 0 };
+        if let Some(gguf) = files.gguf() {
+            tensors.add_gguf(gguf);
+            return Ok(tensors);
+        }
         for shard in shards::shards(files)? {
             let label = files.file_label(&shard.file);
             let Some(storage) = files.map(&shard.file, access)? else {
@@ -64,7 +71,7 @@ impl Tensors {
         for (name, header::Entry { dtype, shape, range }) in found {
             self.bytes += range.len() as u64;
             let tensor = match dtype {
-                StoredDtype::Other(dtype) => Tensor::Other(dtype),
+                StoredDtype::Other(dtype) => Tensor::Other(dtype.to_string()),
                 StoredDtype::Known(dtype) => {
                     Tensor::View(TensorView::from_storage(name.clone(), dtype, shape, storage.clone(), range))
                 }
@@ -83,12 +90,68 @@ impl Tensors {
         Ok(())
     }
 
-    /// A tensor by name, unless it is of a number format that models are not made of.
+    fn add_gguf(&mut self, gguf: &Gguf) {
+        self.files.push(gguf.label().to_owned());
+        for (name, entry) in gguf.tensors() {
+            let (storage, shape, range) = (gguf.storage(entry).clone(), entry.shape.clone(), entry.range.clone());
+            self.bytes += range.len() as u64;
+            let view = |dtype| {
+                Tensor::View(TensorView::from_storage(
+                    name.clone(),
+                    dtype,
+                    shape.clone(),
+                    storage.clone(),
+                    range.clone(),
+                ))
+            };
+            let tensor = match entry.block {
+                BlockType::F32 => view(Dtype::F32),
+                BlockType::F16 => view(Dtype::F16),
+                BlockType::BF16 => view(Dtype::Bf16),
+                block => {
+                    let blocks = Blocks::new(name.clone(), shape, block, storage, range);
+                    if blocks.target().is_some() { Tensor::Blocks(blocks) } else { Tensor::Other(block.to_string()) }
+                }
+            };
+            self.entries.insert(name.clone(), Entry { file: 0, tensor });
+        }
+    }
+
+    /// A tensor by name, if it holds numbers as they are, or codes or scales of MLX's formats.
     pub fn get(&self, name: &str) -> Option<&TensorView> {
         match &self.entries.get(name)?.tensor {
             Tensor::View(view) => Some(view),
-            Tensor::Other(_) => None,
+            Tensor::Blocks(_) | Tensor::Other(_) => None,
         }
+    }
+
+    /// A tensor by name, if it consists of blocks.
+    pub fn blocks(&self, name: &str) -> Option<&Blocks> {
+        match &self.entries.get(name)?.tensor {
+            Tensor::Blocks(blocks) => Some(blocks),
+            Tensor::View(_) | Tensor::Other(_) => None,
+        }
+    }
+
+    /// Bytes that a tensor takes once it is loaded.
+    pub fn loaded_bytes(&self, name: &str) -> Option<u64> {
+        Some(match &self.entries.get(name)?.tensor {
+            Tensor::View(view) => view.bytes().len() as u64,
+            Tensor::Blocks(blocks) => blocks.loaded_bytes(),
+            Tensor::Other(_) => 0,
+        })
+    }
+
+    /// What becomes of the blocks of a GGUF file, by their formats. Reads a few rows of each tensor.
+    ///
+    /// # Errors
+    /// `CorruptFile` or `Unsupported` for numbers that can't be converted.
+    pub fn conversions(&self) -> Result<Vec<Conversion>> {
+        Conversion::of(self.entries.values().filter_map(|entry| match &entry.tensor {
+            Tensor::Blocks(blocks) => Some(blocks),
+            Tensor::View(_) | Tensor::Other(_) => None,
+        }))
+        .map_err(|error| error.context(self.label()))
     }
 
     /// Whether there is a tensor of that name, whatever its number format.
@@ -120,9 +183,15 @@ impl Tensors {
         };
         match &entry.tensor {
             Tensor::View(view) => Ok(view),
+            Tensor::Blocks(blocks) => {
+                let message = format!("is stored as {}, but must be F32, F16 or BF16", blocks.block);
+                Err(self.corrupt(name, message))
+            }
             Tensor::Other(dtype) => {
                 let message = format!("{}: {} is stored as {dtype}", self.files[entry.file], shown(name));
-                Err(Error::unsupported(message).with_hint("weights can be F32, F16, BF16 or MLX's affine codes in U32"))
+                let hint = "weights can be F32, F16, BF16, MLX's affine codes in U32, or Q2_K to Q8_0, IQ4_NL, IQ4_XS \
+                            and MXFP4 of GGUF";
+                Err(Error::unsupported(message).with_hint(hint))
             }
         }
     }

@@ -47,28 +47,25 @@ pub fn known_models() -> Vec<KnownModel> {
 }
 
 impl KnownModel {
-    /// Writes the model into a temporary folder. The tensors are those that mlx-lm was given, which is checked.
-    pub fn build(&self) -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        write_json(&folder.path().join("config.json"), &self.config.clone().into());
-        tokenizer::write(folder.path());
-        let make = |(name, (recipe, shape)): (&String, &(String, Vec<usize>))| {
-            (name.clone(), self.tensor(name, recipe, shape))
-        };
-        let tensors: BTreeMap<String, Tensor> = self.tensors.iter().map(make).collect();
-        let hash =
-            tensors.iter().fold(FNV_BASIS, |hash, (name, tensor)| fnv1a(fnv1a(hash, name.as_bytes()), &tensor.bytes));
-        assert_eq!(format!("{hash:016x}"), self.checksum, "{}: the reference is of other weights", self.name);
-        write_tensors(&folder.path().join("model.safetensors"), tensors.iter());
-        folder
-    }
-
-    /// The model's tensors.
+    /// All tensors.
     pub fn tensors(&self) -> BTreeMap<String, Tensor> {
         let make = |(name, (recipe, shape)): (&String, &(String, Vec<usize>))| {
             (name.clone(), self.tensor(name, recipe, shape))
         };
         self.tensors.iter().map(make).collect()
+    }
+
+    /// Writes the model into a temporary folder. The tensors are those that mlx-lm was given, which is checked.
+    pub fn build(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        write_json(&folder.path().join("config.json"), &self.config.clone().into());
+        tokenizer::write(folder.path());
+        let tensors = self.tensors();
+        let hash =
+            tensors.iter().fold(FNV_BASIS, |hash, (name, tensor)| fnv1a(fnv1a(hash, name.as_bytes()), &tensor.bytes));
+        assert_eq!(format!("{hash:016x}"), self.checksum, "{}: the reference is of other weights", self.name);
+        write_tensors(&folder.path().join("model.safetensors"), tensors.iter());
+        folder
     }
 
     /// The same numbers as `Checkpoint` in `tests/parity/checkpoint.py` makes.

@@ -68,6 +68,12 @@ impl BlockType {
         TYPES.iter().any(|entry| entry.0 == number).then_some(Self(number))
     }
 
+    /// Its number in the file.
+    #[cfg(test)]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// Numbers of a block.
     pub fn numbers(self) -> usize {
         self.entry().2

@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     pub block: BlockType,
     /// Row-major: the last dimension is that of a row, whose blocks are whole.
     pub shape: Vec<usize>,
+    /// Which of the model's files it is in.
+    pub(super) file: usize,
     /// Where its bytes are in the file.
     pub range: Range<usize>,
 }
@@ -123,6 +125,6 @@ impl Raw {
         };
         // Dimensions are factors of what fits into the file.
         let shape = dimensions.iter().rev().map(|&size| size as usize).collect();
-        Ok(Entry { block: *block, shape, range })
+        Ok(Entry { block: *block, shape, file: 0, range })
     }
 }

@@ -6,19 +6,26 @@
 use std::collections::BTreeMap;
 
 mod block;
+mod conversion;
 mod cursor;
 mod directory;
+#[allow(dead_code)]
 mod metadata;
+mod split;
+mod tensor;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use super::Storage;
 use crate::error::{Code, Error, Result};
 use cursor::Cursor;
 
 pub(crate) use block::BlockType;
+pub(crate) use conversion::Conversion;
 pub(crate) use directory::Entry;
-pub(crate) use metadata::{Array, Kind, Metadata, Value};
+pub(crate) use metadata::{Metadata, Value};
+pub(crate) use tensor::Blocks;
 
 const MAGIC: &[u8] = b"GGUF";
 /// Where the file does not say.
@@ -29,7 +36,8 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 /// An open file: metadata and directory checked, tensors read when somebody looks at them.
 pub(crate) struct Gguf {
     label: String,
-    storage: Storage,
+    /// Its files.
+    storages: Vec<Storage>,
     metadata: Metadata,
     tensors: BTreeMap<String, Entry>,
 }
@@ -47,7 +55,7 @@ impl Gguf {
         let metadata = Metadata::read(label, &storage, &mut cursor, keys).map_err(named)?;
         let alignment = alignment(&metadata)?;
         let tensors = directory::read(bytes, &mut cursor, tensors, alignment).map_err(named)?;
-        Ok(Self { label: label.to_owned(), storage, metadata, tensors })
+        Ok(Self { label: label.to_owned(), storages: vec![storage], metadata, tensors })
     }
 
     /// What to call the file in messages.
@@ -65,9 +73,14 @@ impl Gguf {
         &self.tensors
     }
 
-    /// The blocks of a tensor of this file.
+    /// The file that holds a tensor.
+    pub(in crate::weights) fn storage(&self, entry: &Entry) -> &Storage {
+        &self.storages[entry.file]
+    }
+
+    /// The blocks of a tensor.
     pub fn bytes(&self, entry: &Entry) -> &[u8] {
-        &(*self.storage).as_ref()[entry.range.clone()]
+        &(**self.storage(entry)).as_ref()[entry.range.clone()]
     }
 }
 

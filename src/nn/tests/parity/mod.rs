@@ -70,7 +70,7 @@ impl<B: Backend> Model<B> {
 }
 
 /// Log-probabilities of each position of `ids`, appended to a sequence in slices.
-fn run<B: Backend>(
+pub(super) fn run<B: Backend>(
     decoder: &Decoder<B>,
     sequence: &mut Sequence<B>,
     ids: &[u32],
@@ -99,7 +99,7 @@ fn logprobs<B: Backend>(decoder: &Decoder<B>, hidden: &B::Tensor, rows: usize) -
 }
 
 /// The largest difference; a number that is none counts as infinite.
-fn error(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f32 {
+pub(super) fn error(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f32 {
     let pairs = ours.iter().flatten().zip(theirs.iter().flatten());
     let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, |worst, d| if d <= worst { worst } else { d });
     if worst.is_nan() || ours.len() != theirs.len() { f32::INFINITY } else { worst }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::*;
+use super::super::*;
 use crate::support::gguf::{F32, Q4_0, Writer, put_string};
 
 fn parse(bytes: Vec<u8>) -> Result<Gguf> {

@@ -5,9 +5,10 @@ mod run;
 mod support;
 
 use std::ops::ControlFlow;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pocketmlx::{Code, Device, Engine, EngineOptions, Event, LoadOptions, ProbeOptions, Request, probe};
+use pocketmlx::{Code, Device, Engine, EngineOptions, Event, Generation, LoadOptions, ProbeOptions, Request, probe};
 use run::{Loaded, ask, collect, engine, engine_with, ids, load, load_with, run, some_ids};
 use support::Fixture;
 
@@ -138,6 +139,21 @@ fn an_idle_model_is_unloaded_and_comes_back() {
     assert_eq!(state(), "ready");
 }
 
+/// Reads a generation on a thread of its own: its tokens, and the longest wait for one.
+fn read(generation: Generation) -> JoinHandle<(Vec<u32>, Duration)> {
+    std::thread::spawn(move || {
+        let (mut tokens, mut worst, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
+        for event in generation {
+            if let Event::Text { tokens: more, .. } = event.unwrap() {
+                worst = worst.max(last.elapsed());
+                last = Instant::now();
+                tokens.extend(more);
+            }
+        }
+        (tokens, worst)
+    })
+}
+
 #[test]
 fn models_stream_side_by_side_while_another_loads() {
     let engine = engine();
@@ -146,20 +162,7 @@ fn models_stream_side_by_side_while_another_loads() {
     let third = Fixture::new("phi3").build();
     let alone = [&first, &second].map(|l| run(&l.session(), ids(&some_ids(5, 1), 200)).unwrap().tokens);
     engine.trim().unwrap();
-    let readers = [&first, &second].map(|loaded| {
-        let generation = loaded.session().start(ids(&some_ids(5, 1), 200)).unwrap();
-        std::thread::spawn(move || {
-            let (mut tokens, mut worst, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
-            for event in generation {
-                if let Event::Text { tokens: more, .. } = event.unwrap() {
-                    worst = worst.max(last.elapsed());
-                    last = Instant::now();
-                    tokens.extend(more);
-                }
-            }
-            (tokens, worst)
-        })
-    });
+    let readers = [&first, &second].map(|loaded| read(loaded.session().start(ids(&some_ids(5, 1), 200)).unwrap()));
     let third = load(&engine, third.path()).unwrap();
     assert_eq!(run(&third.session(Default::default()).unwrap(), ids(&some_ids(5, 1), 5)).unwrap().tokens.len(), 5);
     for (reader, alone) in readers.into_iter().zip(alone) {
@@ -168,6 +171,27 @@ fn models_stream_side_by_side_while_another_loads() {
         assert!(worst < Duration::from_secs(2), "a gap of {worst:?}");
     }
     assert_eq!(engine.info().unwrap()["models"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+#[ignore = "needs a model of a real size: POCKETMLX_LARGE names its folder"]
+fn loading_a_large_model_stalls_no_stream() {
+    let large = std::env::var("POCKETMLX_LARGE").expect("POCKETMLX_LARGE names the folder of a model");
+    let engine = engine();
+    let streaming =
+        [Fixture::new("llama"), Fixture::new("qwen3").quantized(4, 32)].map(|fixture| Loaded::on(&engine, &fixture));
+    let generations = streaming.each_ref().map(|l| l.session().start(ids(&some_ids(5, 1), 100_000)).unwrap());
+    let cancellers = generations.each_ref().map(Generation::canceller);
+    let readers = generations.map(read);
+    for _ in 0..5 {
+        drop(load(&engine, large.as_ref()).unwrap());
+    }
+    cancellers.iter().for_each(|canceller| canceller.cancel());
+    for reader in readers {
+        let (tokens, worst) = reader.join().unwrap();
+        println!("{} tokens, the longest wait {worst:?}", tokens.len());
+        assert!(worst < Duration::from_millis(200), "a gap of {worst:?}");
+    }
 }
 
 #[test]

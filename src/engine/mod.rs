@@ -27,6 +27,7 @@ mod score;
 mod session;
 mod slot;
 mod text;
+mod vocabulary;
 mod worker;
 
 pub(crate) use capacity::Capacity;

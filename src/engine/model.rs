@@ -132,7 +132,7 @@ impl Model {
         match tokens.iter().find(|id| **id as usize >= vocab) {
             Some(id) => Err(Error::new(
                 Code::CorruptFile,
-                format!("tokenizer.json: token {id} is outside the model's vocabulary of {vocab}"),
+                format!("the tokenizer's token {id} is outside the model's vocabulary of {vocab}"),
             )
             .with_hint("the tokenizer belongs to another model")),
             None => Ok(tokens),

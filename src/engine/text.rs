@@ -2,11 +2,12 @@
 
 use serde_json::Map;
 
+use super::vocabulary;
 use crate::arch;
 use crate::error::{Code, Error, Result};
 use crate::request::{Message, Request};
 use crate::source;
-use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer};
+use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer, TokenizerFile};
 use crate::weights::ModelFiles;
 
 /// The folder of chat templates that have a name.
@@ -95,15 +96,15 @@ impl Text {
 /// Reads the files that the text side of a model consists of.
 fn text_files(files: &ModelFiles) -> Result<TextFiles> {
     let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
-    let tokenizer = read("tokenizer.json")?.ok_or_else(|| {
-        Error::new(Code::NotFound, format!("{}: there is no such file", files.file_label("tokenizer.json")))
-            .with_hint("the model's folder must hold its tokenizer.json")
-    })?;
+    let tokenizer = tokenizer_file(files)?;
     let template = |path: &str| -> Result<Option<String>> {
         let text = read(path)?.map(String::from_utf8).transpose();
         text.map_err(|_| Error::corrupt(files.file_label(path), "not UTF-8"))
     };
-    let mut chat_templates = Vec::new();
+    let mut chat_templates = match files.gguf() {
+        Some(gguf) => vocabulary::chat_templates(gguf.metadata())?,
+        None => Vec::new(),
+    };
     if let Some(text) = template("chat_template.jinja")? {
         chat_templates.push(("default".to_owned(), text));
     }
@@ -116,10 +117,40 @@ fn text_files(files: &ModelFiles) -> Result<TextFiles> {
     }
     Ok(TextFiles {
         label: files.label(),
+        model_type: model_type(files)?,
         tokenizer,
         tokenizer_config: read("tokenizer_config.json")?,
         generation_config: read("generation_config.json")?,
+        added_tokens: read("added_tokens.json")?,
         special_tokens_map: read("special_tokens_map.json")?,
         chat_templates,
     })
+}
+
+/// What the tokenizer is made from: `tokenizer.json` if there is one, as transformers has it, else a SentencePiece model
+/// or a list of tiktoken's ranks.
+fn tokenizer_file(files: &ModelFiles) -> Result<TokenizerFile> {
+    let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
+    if let Some(gguf) = files.gguf() {
+        return Ok(TokenizerFile::Vocabulary(Box::new(vocabulary::read(gguf.metadata())?)));
+    }
+    if let Some(json) = read("tokenizer.json")? {
+        return Ok(TokenizerFile::Json(json));
+    }
+    let mut names = vec!["tokenizer.model".to_owned(), "tiktoken.model".to_owned()];
+    names.extend(files.list("")?.into_iter().filter(|name| name.ends_with(".tiktoken")));
+    for name in names {
+        if let Some(bytes) = read(&name)? {
+            return Ok(TokenizerFile::Model(name, bytes));
+        }
+    }
+    Err(Error::new(Code::NotFound, format!("{}: there is no such file", files.file_label("tokenizer.json")))
+        .with_hint("the model's folder must hold its tokenizer.json, tokenizer.model or a .tiktoken file"))
+}
+
+/// `model_type` of `config.json`, where there is one; what else is wrong in that file is found by who reads it.
+fn model_type(files: &ModelFiles) -> Result<Option<String>> {
+    let config = files.read("config.json")?;
+    let config = config.and_then(|bytes| serde_json::from_slice::<serde_json::Value>((*bytes).as_ref()).ok());
+    Ok(config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_owned())))
 }

@@ -19,6 +19,18 @@ pub(super) fn byte_of_char(c: char) -> Option<u8> {
     }
 }
 
+/// The character that stands for a byte in a byte-level vocabulary.
+pub(super) fn char_of_byte(byte: u8) -> char {
+    let code = u32::from(byte);
+    let code = match byte {
+        0..=0x20 => code + 0x100,
+        0x7F..=0xA0 => code - 0x7F + 0x121,
+        0xAD => 0x143,
+        _ => code,
+    };
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
 /// What is left at the end of `bytes` of a character that isn't complete.
 pub(super) fn incomplete_tail(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
@@ -71,6 +83,7 @@ mod tests {
         let mut bytes: Vec<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte_of_char).collect();
         bytes.sort_unstable();
         assert_eq!(bytes, (0..=255).collect::<Vec<_>>());
+        assert!((0..=255).all(|byte| byte_of_char(char_of_byte(byte)) == Some(byte)));
         for (c, byte) in [('Ġ', b' '), ('Ċ', b'\n'), ('a', b'a'), ('Ń', 0xAD), ('ł', 0xA0)] {
             assert_eq!(byte_of_char(c), Some(byte), "{c}");
         }

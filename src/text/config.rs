@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::files::TextFiles;
+use super::files::{TextFiles, TokenizerFile};
 use crate::error::{Error, Result};
 
 /// The special tokens that have a name in every model.
@@ -18,6 +18,15 @@ pub(super) struct TokenizerConfig {
     pub(super) extra: Vec<String>,
     /// Tokens that belong to the vocabulary, with their ids.
     pub(super) added: Vec<(u32, AddedToken)>,
+    /// `tokenizer_class`: the class of transformers that a tokenizer without a `tokenizer.json` is meant for.
+    pub(super) class: Option<String>,
+    /// `legacy`: whether a blank comes in front of a text behind every added token, and not only at the start.
+    pub(super) legacy: Option<bool>,
+    /// `add_prefix_space`.
+    pub(super) add_prefix_space: Option<bool>,
+    /// `add_bos_token` and `add_eos_token`, which count only where there is no `tokenizer.json`.
+    pub(super) add_bos_token: bool,
+    pub(super) add_eos_token: bool,
     /// `chat_template`: a text, or a list of names and texts.
     pub(super) chat_template: Option<Value>,
 }
@@ -28,11 +37,25 @@ impl TokenizerConfig {
     pub(super) fn parse(files: &TextFiles) -> Result<Self> {
         let mut keys = object(files, "tokenizer_config.json", files.tokenizer_config.as_deref())?;
         let declared = keys.remove("added_tokens_decoder");
+        let mut older = Map::new();
         if declared.is_none() {
-            // As transformers does: the older file counts only when the newer table is missing.
+            // As transformers does: the older files count only when the newer table is missing.
+            older = object(files, "added_tokens.json", files.added_tokens.as_deref())?;
             keys.extend(object(files, "special_tokens_map.json", files.special_tokens_map.as_deref())?);
         }
-        let mut config = Self { chat_template: keys.remove("chat_template"), ..Self::default() };
+        let flag = |name: &str| keys.get(name).and_then(Value::as_bool);
+        let mut config = Self {
+            class: keys.get("tokenizer_class").and_then(Value::as_str).map(str::to_owned),
+            legacy: flag("legacy"),
+            add_prefix_space: flag("add_prefix_space"),
+            add_bos_token: flag("add_bos_token").unwrap_or(false),
+            add_eos_token: flag("add_eos_token").unwrap_or(false),
+            ..Self::default()
+        };
+        config.chat_template = keys.remove("chat_template");
+        if let TokenizerFile::Vocabulary(vocabulary) = &files.tokenizer {
+            config.named = vocabulary.named();
+        }
         for (id, token) in declared.as_ref().and_then(Value::as_object).into_iter().flatten() {
             config.added.push(added_token(id, token).ok_or_else(|| {
                 Error::corrupt(
@@ -41,7 +64,6 @@ impl TokenizerConfig {
                 )
             })?);
         }
-        config.added.sort_by_key(|(id, _)| *id);
         for (key, value) in keys {
             match (key.as_str(), &value) {
                 ("additional_special_tokens" | "extra_special_tokens", Value::Array(tokens)) => {
@@ -58,6 +80,18 @@ impl TokenizerConfig {
                 _ => {}
             }
         }
+        for (text, id) in older {
+            let special = config.extra.contains(&text) || config.named.iter().any(|(_, other)| *other == text);
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                Error::corrupt(files.name("added_tokens.json"), format!("{text:?} has the id {id}, which is none"))
+            })?;
+            config.added.push((id, AddedToken::from(text, special)));
+        }
+        if matches!(files.tokenizer, TokenizerFile::Model(..)) {
+            // They are found before a converted tokenizer's normalizer puts a blank in front of the text.
+            config.added.iter_mut().for_each(|(_, token)| token.normalized = false);
+        }
+        config.added.sort_by_key(|(id, _)| *id);
         Ok(config)
     }
 
@@ -137,6 +171,23 @@ mod tests {
         newer.special_tokens_map = map;
         let config = TokenizerConfig::parse(&newer).unwrap();
         assert_eq!((config.token("eos_token"), config.token("cls_token")), (Some("<new>"), None));
+    }
+
+    #[test]
+    fn the_older_table_of_added_tokens_counts_without_the_newer_one() {
+        let table = |config: &str, table: &str| {
+            TokenizerConfig::parse(&TextFiles { added_tokens: Some(table.into()), ..files(config) })
+        };
+        let config = table(r#"{"eos_token": "<e>"}"#, r#"{"<e>": 9, "x": 8}"#).unwrap();
+        assert_eq!(config.added, [(8, AddedToken::from("x", false)), (9, AddedToken::from("<e>", true))]);
+        assert_eq!(table(r#"{"added_tokens_decoder": {}}"#, r#"{"x": 8}"#).unwrap().added, []);
+        for (json, part) in
+            [(r#"{"x": "8"}"#, "\"x\" has the id \"8\""), (r#"{"x": 4294967296}"#, "4294967296"), ("[]", "")]
+        {
+            let error = table("{}", json).unwrap_err();
+            assert_eq!(error.code(), Code::CorruptFile);
+            assert!(error.message().starts_with("m/added_tokens.json: ") && error.message().contains(part), "{error}");
+        }
     }
 
     #[test]

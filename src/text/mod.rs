@@ -2,6 +2,7 @@
 
 mod bytes;
 mod config;
+mod convert;
 mod decoder;
 mod files;
 mod growth;
@@ -10,7 +11,8 @@ mod stream;
 mod template;
 mod tokenizer;
 
-pub(crate) use files::TextFiles;
+pub(crate) use convert::Vocabulary;
+pub(crate) use files::{TextFiles, TokenizerFile};
 pub(crate) use stream::StreamDecoder;
 pub(crate) use template::ChatTemplate;
 pub(crate) use tokenizer::Tokenizer;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::text::TextFiles;
+use crate::text::{TextFiles, TokenizerFile};
 
 /// Tokens of all the kinds that decoders know, each with an id of its own.
 const TOKENS: [&str; 36] = [
@@ -21,7 +21,7 @@ fn tokenizer(decoder: &str) -> Tokenizer {
         "decoder": serde_json::from_str::<serde_json::Value>(decoder).unwrap(),
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
     });
-    let files = TextFiles { tokenizer: json.to_string().into_bytes(), ..TextFiles::default() };
+    let files = TextFiles { tokenizer: TokenizerFile::Json(json.to_string().into_bytes()), ..TextFiles::default() };
     Tokenizer::from_files(&files, &[]).unwrap()
 }
 

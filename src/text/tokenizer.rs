@@ -1,5 +1,6 @@
-//! The tokenizer of a model: `tokenizer.json` as transformers loads it.
+//! The tokenizer of a model: `tokenizer.json`, or what [`convert`](super::convert) makes, as transformers loads it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokenizers::decoders::DecoderWrapper;
@@ -10,7 +11,8 @@ use tokenizers::utils::SysRegex;
 use tokenizers::{AddedToken, Decoder as _};
 
 use super::config::{TokenizerConfig, generation_eos};
-use super::files::TextFiles;
+use super::convert;
+use super::files::{TextFiles, TokenizerFile};
 use super::growth;
 use super::guard::{guarded, on_own_thread};
 use crate::error::{Error, Result};
@@ -18,13 +20,11 @@ use crate::error::{Error, Result};
 /// From this length on a text is looked at for what the patterns' engine can't take.
 const LONG_TEXT: usize = 100_000;
 
-/// The pattern that byte-level tokenizers split text with unless they bring their own (GPT-2's).
-const BYTE_LEVEL_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-
 /// A tokenizer; clones share it.
 ///
 /// Special tokens are added around a text as the post-processor of `tokenizer.json` says. Like transformers, it
-/// ignores `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, and padding and truncation are off.
+/// ignores `add_bos_token` and `add_eos_token` of `tokenizer_config.json` where there is one, and padding and truncation
+/// are off.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokenizer {
     shared: Arc<Shared>,
@@ -47,11 +47,20 @@ impl Tokenizer {
     /// # Errors
     /// `CorruptFile` naming the file that is malformed.
     pub(crate) fn from_files(files: &TextFiles, eos_from_config: &[u32]) -> Result<Self> {
-        let file = files.name("tokenizer.json");
-        let config = TokenizerConfig::parse(files)?;
-        let mut backend = on_own_thread(|| {
-            guarded(&file, "loading the tokenizer", || tokenizers::Tokenizer::from_bytes(&files.tokenizer))
+        let file = files.tokenizer_name();
+        let mut config = TokenizerConfig::parse(files)?;
+        let (mut backend, names) = on_own_thread(|| match &files.tokenizer {
+            TokenizerFile::Json(json) => {
+                let load = || tokenizers::Tokenizer::from_bytes(json).map(|backend| (backend, Vec::new()));
+                guarded(&file, "loading the tokenizer", load)
+            }
+            _ => convert::build(files, &config),
         })?;
+        for (name, text) in names {
+            if config.token(name).is_none() {
+                config.named.push((name.to_owned(), text));
+            }
+        }
         guarded(&file, "checking the rules", || {
             growth::check(&backend.get_normalizer())?;
             growth::check(&backend.get_pre_tokenizer())?;
@@ -66,8 +75,11 @@ impl Tokenizer {
 
         let mut eos = eos_from_config.to_vec();
         eos.extend(generation_eos(files)?);
+        if let TokenizerFile::Vocabulary(vocabulary) = &files.tokenizer {
+            eos.extend(vocabulary.ends());
+        }
         eos.extend(config.token("eos_token").and_then(|text| backend.token_to_id(text)));
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         eos.retain(|id| seen.insert(*id));
 
         let plain = backend.get_normalizer().is_none();
@@ -202,13 +214,19 @@ fn without_dropout(backend: &mut tokenizers::Tokenizer) {
 /// Adds what `tokenizer_config.json` names beyond `tokenizer.json`, as transformers does, but never a token whose id
 /// the model may have no embedding for: one that is neither in the vocabulary nor declared with the id it would get.
 fn add_tokens(backend: &mut tokenizers::Tokenizer, config: &TokenizerConfig) -> tokenizers::Result<()> {
+    let mut next = backend.get_vocab_size(true) as u32;
+    let mut declared: Vec<AddedToken> = Vec::new();
+    let mut texts = HashSet::new();
     for (id, token) in &config.added {
-        let known = backend.get_added_vocabulary().get_vocab().contains_key(&token.content);
-        let next = backend.get_vocab_size(true) as u32;
-        if !known && backend.token_to_id(&token.content).unwrap_or(next) == *id {
-            backend.add_tokens([token.clone()])?;
+        let added = backend.get_added_vocabulary().get_vocab().contains_key(&token.content);
+        let known = backend.token_to_id(&token.content);
+        if !added && known.unwrap_or(next) == *id && texts.insert(token.content.as_str()) {
+            next += u32::from(known.is_none());
+            declared.push(token.clone());
         }
     }
+    // All at once, because each call prepares the search for all of them.
+    backend.add_tokens(declared)?;
     let names = config.named.iter().map(|(_, text)| text).chain(&config.extra);
     let mut special: Vec<AddedToken> = Vec::new();
     for text in names {
@@ -236,7 +254,7 @@ fn lookaround_patterns(pre_tokenizer: Option<&PreTokenizerWrapper>, patterns: &m
             SplitPattern::Regex(pattern) if !split.invert && pattern.contains("(?!") => patterns.push(pattern.clone()),
             _ => {}
         },
-        Some(PreTokenizerWrapper::ByteLevel(bytes)) if bytes.use_regex => patterns.push(BYTE_LEVEL_PATTERN.to_owned()),
+        Some(PreTokenizerWrapper::ByteLevel(bytes)) if bytes.use_regex => patterns.push(convert::GPT2.to_owned()),
         _ => {}
     }
 }

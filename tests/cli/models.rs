@@ -127,6 +127,20 @@ fn scores_are_log_probabilities_of_the_text() {
     assert!(table.contains("\" world\"") && table.contains("2 tokens, perplexity "), "{table}");
 }
 
+/// Ids of `tests/data/tokenizers`, whose folders have neither weights nor a tokenizer.json.
+#[test]
+fn tokenizers_of_other_files_are_converted() {
+    let folder = |name: &str| format!("{}/tests/data/tokenizers/{name}", env!("CARGO_MANIFEST_DIR"));
+    for (name, ids) in [
+        ("sp_bpe", "1 352 264 313 309 274 371"),
+        ("tiktoken_kimi", "84 258 309 305 115 46"),
+        ("tiktoken_qwen", "84 258 309 305 115 46"),
+    ] {
+        let printed = run(&["tokenize", "-m", &folder(name), "The harbour wakes."]).succeeded();
+        assert_eq!(printed.trim_end(), ids, "{name}");
+    }
+}
+
 #[test]
 fn tokenize_and_render_need_no_weights() {
     let model = Model::new();

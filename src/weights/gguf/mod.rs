@@ -24,7 +24,7 @@ use cursor::Cursor;
 pub(crate) use block::BlockType;
 pub(crate) use conversion::Conversion;
 pub(crate) use directory::Entry;
-pub(crate) use metadata::{Metadata, Value};
+pub(crate) use metadata::{Array, Metadata, Value};
 pub(crate) use tensor::Blocks;
 
 const MAGIC: &[u8] = b"GGUF";

@@ -3,7 +3,9 @@
 
 use super::config::Config;
 use super::quantization::quantization;
-use super::spec::{Activation, Attention, Ffn, Layer, Linear, Mixer, Mlp, Norm, NormKind, PerLayerInputs, Rope, Spec};
+use super::spec::{
+    Activation, Attention, Ffn, Gate, Layer, Linear, Mixer, Mlp, Norm, NormKind, PerLayerInputs, Rope, Spec,
+};
 use crate::error::Result;
 
 pub(super) const MAX_LAYERS: usize = 1024;
@@ -146,7 +148,22 @@ impl Sizes {
         let name = name.into();
         let bias = self.norm_bias.then(|| format!("{name}.bias"));
         let (kind, epsilon, offset) = (self.norm, self.epsilon, self.norm_offset);
-        Norm { kind, weights: vec![format!("{name}.weight")], bias, size, heads: 1, epsilon, offset, factor: 1.0 }
+        Norm {
+            kind,
+            weights: vec![format!("{name}.weight")],
+            times: None,
+            bias,
+            size,
+            heads: 1,
+            epsilon,
+            offset,
+            factor: 1.0,
+        }
+    }
+
+    /// A norm without weights.
+    pub fn bare_norm(&self, size: usize) -> Norm {
+        Norm { weights: Vec::new(), bias: None, ..self.norm_of("", size) }
     }
 
     /// A norm of the residual stream in a layer.
@@ -185,6 +202,8 @@ impl Sizes {
             heads: self.heads,
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
+            value_dim: None,
+            value_scale: 1.0,
             scale: (self.head_dim as f64).powf(-0.5) as f32,
             qkv,
             output: linear(attention_name(layer, "o_proj"), self.hidden, self.query_width(), output_bias),
@@ -194,16 +213,24 @@ impl Sizes {
             norm_after_rope: false,
             rope: rope.into().cloned(),
             window: None,
+            chunk: None,
             sinks: None,
             softcap: None,
             query_growth: None,
-            gated: false,
+            gate: None,
+            strided: false,
             shares_kv_of: None,
         }
     }
 
     /// Attention with norms on each query and key head.
-    pub fn normed_attention(&self, layer: usize, bias: bool, output_bias: bool, rope: &Rope) -> Attention {
+    pub fn normed_attention<'a>(
+        &self,
+        layer: usize,
+        bias: bool,
+        output_bias: bool,
+        rope: impl Into<Option<&'a Rope>>,
+    ) -> Attention {
         Attention {
             query_norm: Some(self.head_norm(layer, "q_norm")),
             key_norm: Some(self.head_norm(layer, "k_norm")),
@@ -212,12 +239,19 @@ impl Sizes {
     }
 
     /// Attention with norms over all query heads together, and over all key heads.
-    pub fn wide_normed_attention(&self, layer: usize, bias: bool, rope: &Rope) -> Attention {
+    pub fn wide_normed_attention<'a>(&self, layer: usize, bias: bool, rope: impl Into<Option<&'a Rope>>) -> Attention {
         Attention {
             query_norm: Some(self.norm_of(attention_name(layer, "q_norm"), self.query_width())),
             key_norm: Some(self.norm_of(attention_name(layer, "k_norm"), self.key_width())),
             ..self.attention(layer, self.split_qkv(layer, bias), bias, rope)
         }
+    }
+
+    /// Attention whose output each head multiplies by something of its own: `g_proj` has a number for each.
+    pub fn with_head_gate(&self, layer: usize, gate: Gate, bias: bool, attention: Attention) -> Attention {
+        let mut qkv = attention.qkv;
+        qkv.push(linear(attention_name(layer, "g_proj"), self.heads, self.hidden, bias));
+        Attention { qkv, gate: Some(gate), ..attention }
     }
 
     /// Queries, keys and values of a layer as three tensors.
@@ -271,6 +305,14 @@ impl Sizes {
         Mlp { gate_up: vec![gate_up], ..self.split_mlp(layer, bias, activation) }
     }
 
+    /// The gated MLP of a layer with up and gate, in this order, as one tensor.
+    pub fn fused_mlp_up_first(&self, layer: usize, bias: bool, activation: Activation) -> Mlp {
+        let mlp = self.fused_mlp(layer, bias, activation);
+        let width = self.intermediate;
+        let half = |first| Linear { outputs: width, part: Some((first, 2 * width)), ..mlp.gate_up[0].clone() };
+        Mlp { gate_up: vec![half(width), half(0)], ..mlp }
+    }
+
     /// The MLP of a layer without a gate.
     pub fn plain_mlp(&self, layer: usize, bias: bool, activation: Activation) -> Mlp {
         let up = linear(name(layer, "mlp.up_proj"), self.intermediate, self.hidden, bias);
@@ -292,6 +334,7 @@ pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         mixer_norm: None,
         mixer_post_norm: None,
         ffn: ffn.into(),
+        shortcut: None,
         ffn_norm: None,
         ffn_post_norm: None,
         parallel: false,
@@ -342,10 +385,12 @@ pub(super) fn decoder(
         eos_ids: eos_ids(config)?.unwrap_or_default(),
         embedding: linear("model.embed_tokens", sizes.vocab, sizes.hidden, false),
         embedding_scale: 1.0,
+        embedding_norm: None,
         positions: None,
         per_layer_inputs: None,
         streams: None,
         layers,
+        loops: None,
         final_norm: sizes.norm("model.norm"),
         head: (!tied).then(|| linear("lm_head", sizes.vocab, sizes.hidden, false)),
         head_optional: false,

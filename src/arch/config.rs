@@ -116,6 +116,14 @@ impl<'a> Config<'a> {
         numbers.map(Some).ok_or_else(|| self.wrong(key, expected()))
     }
 
+    /// Numbers of a list, or a single one.
+    pub fn f64s_or_one(&self, key: &str, range: RangeInclusive<f64>) -> Result<Option<Vec<f64>>> {
+        match self.get(key) {
+            Some(Value::Number(_)) => Ok(self.optional_f64(key, range)?.map(|number| vec![number])),
+            _ => self.f64s(key, range),
+        }
+    }
+
     /// A truth value that must be there.
     pub fn bool(&self, key: &str) -> Result<bool> {
         self.get(key).ok_or_else(|| self.missing(key))?;

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::blocks::{self, MAX_HEAD_DIM, MAX_HIDDEN, MAX_INTERMEDIATE, Sizes, attention_name, linear, name};
 use super::config::Config;
 use super::experts::{self, Choice};
-use super::moe::corrected_sigmoid;
+use super::moe::{corrected_sigmoid, grouped_sigmoid};
 use super::rope::{self, Base};
 use super::spec::{
-    Activation, Expansion, Ffn, Groups, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm, Rope, Routing, Spec,
+    Activation, Expansion, Ffn, Groups, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm, QueryGrowth, Rope,
+    Routing, Score, Spec,
 };
 use super::wrapper;
 use crate::error::Result;
@@ -43,6 +44,50 @@ pub(super) fn sparse(config: &Config) -> Result<Spec> {
         spec.ignored.extend(["self_attn.indexer.".into(), format!("model.layers.{}.", spec.layers.len())]);
         Ok(spec)
     })
+}
+
+/// GLM 5: DeepSeek 3.2 with its rotary embedding described elsewhere.
+pub(super) fn glm_sparse(config: &Config) -> Result<Spec> {
+    let Some(parameters) = config.object("rope_parameters")? else {
+        return Err(config.wrong("rope_parameters", "an object"));
+    };
+    let theta = parameters.f64("rope_theta", 1.001..=1e15)?;
+    let forced = json!({"rope_scaling": config.get("rope_parameters"), "rope_theta": theta});
+    config.with(json!({"indexer_rope_interleave": true}), forced, sparse)
+}
+
+/// Mistral 4: queries that grow with their position, a softmax from the best groups of experts.
+pub(super) fn mistral4(config: &Config) -> Result<Spec> {
+    let Some(parameters) = config.object("rope_parameters")? else {
+        return Err(config.wrong("rope_parameters", "an object"));
+    };
+    let growth = QueryGrowth {
+        beta: parameters.f64("llama_4_scaling_beta", 0.0..=1e6)? as f32,
+        original: parameters.usize("original_max_position_embeddings", 1..=blocks::MAX_CONTEXT)?,
+        shift: 0,
+    };
+    let theta = rope::theta_or(&parameters, "rope_theta", 100_000.0)?;
+    let forced = json!({"rope_scaling": config.get("rope_parameters"), "rope_theta": theta});
+    let mut spec = config.with(Value::Null, forced, |config| {
+        let tied = config.bool_or("tie_word_embeddings", false)?;
+        mixture_with(config, true, false, tied, grouped_softmax, 131_072, Some(1e-6))
+    })?;
+    let traditional = config.bool_or("rope_interleave", true)?;
+    for layer in &mut spec.layers {
+        if let Mixer::Latent(latent) = &mut layer.mixer {
+            latent.query_growth = Some(growth);
+            latent.rope.iter_mut().for_each(|rope| rope.traditional = traditional);
+        }
+    }
+    Ok(spec)
+}
+
+/// The softmax of Mistral 4, from the best groups.
+fn grouped_softmax(config: &Config, count: usize) -> Result<Routing> {
+    let keys = ["num_experts_per_tok", "n_group", "topk_group", "norm_topk_prob"];
+    let routing = grouped_sigmoid(config, count, keys)?;
+    let normalize = config.bool("norm_topk_prob")?.then_some(1e-20);
+    Ok(Routing { score: Score::Softmax, normalize, ..routing })
 }
 
 /// GLM 4.7 Flash.
@@ -85,7 +130,7 @@ fn greedy(config: &Config, count: usize) -> Result<Routing> {
             if !count.is_multiple_of(groups) || count / groups * chosen < top_k {
                 return Err(config.corrupt("n_group", format_args!("does not fit {count} experts")));
             }
-            (chosen < groups).then_some(Groups { count: groups, chosen, best: 1 })
+            (chosen < groups).then_some(Groups { count: groups, chosen, best: 1, strict: false })
         }
         None | Some("gready" | "greedy") => None,
         Some(_) => {
@@ -104,6 +149,19 @@ fn mixture(
     context: usize,
     latent_epsilon: Option<f32>,
 ) -> Result<Spec> {
+    mixture_with(config, absorbed, absorbed, false, routing, context, latent_epsilon)
+}
+
+/// The same with a head that may be the embedding table; `corrected` where experts have a correction.
+fn mixture_with(
+    config: &Config,
+    absorbed: bool,
+    corrected: bool,
+    tied: bool,
+    routing: fn(&Config, usize) -> Result<Routing>,
+    context: usize,
+    latent_epsilon: Option<f32>,
+) -> Result<Spec> {
     let sizes = Sizes::read(config)?;
     let context = blocks::context_length(config, context)?;
     let mut latent = Latent::read(config, &sizes, context, true)?;
@@ -117,10 +175,10 @@ fn mixture(
     let shared = config.optional_usize("n_shared_experts", 0..=256)?.unwrap_or(0);
     let first = config.usize_or("first_k_dense_replace", 0, 0..=1 << 16)?;
     let every = config.usize_or("moe_layer_freq", 1, 1..=1 << 16)?;
-    blocks::decoder(config, &sizes, context, false, |i| {
+    blocks::decoder(config, &sizes, context, tied, |i| {
         let ffn: Ffn = match &moe {
             Some((count, routing)) if i >= first && i.is_multiple_of(every) => {
-                let correction = absorbed.then(|| name(i, "mlp.gate.e_score_correction_bias"));
+                let correction = corrected.then(|| name(i, "mlp.gate.e_score_correction_bias"));
                 let mut moe = sizes.moe(i, "mlp", *count, width, false, Routing { correction, ..routing.clone() });
                 if shared > 0 {
                     let name = name(i, "mlp.shared_experts");
@@ -203,7 +261,7 @@ pub(super) struct Latent {
 
 impl Latent {
     /// `scaled` families multiply the scores by the square of yarn's magnitude.
-    fn read(config: &Config, sizes: &Sizes, context: usize, scaled: bool) -> Result<Self> {
+    pub fn read(config: &Config, sizes: &Sizes, context: usize, scaled: bool) -> Result<Self> {
         let width = |key| config.usize(key, 1..=MAX_HEAD_DIM);
         let (rotated, plain) = (width("qk_rope_head_dim")?, width("qk_nope_head_dim")?);
         let base = Base { dims: rotated, traditional: true, theta: Some(10_000.0), context };
@@ -278,6 +336,8 @@ impl Latent {
             latent_norm: norm("kv_a_layernorm", latent),
             expansion,
             rope: self.rope.clone(),
+            query_growth: None,
+            gated: false,
             output: part("o_proj", sizes.hidden, heads * value, bias),
         };
         sizes.layer_with(i, Mixer::Latent(Box::new(attention)), ffn)

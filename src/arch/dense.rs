@@ -166,17 +166,10 @@ pub(super) fn seed_oss(config: &Config) -> Result<Spec> {
     with_biases(config, &sizes, &rotary, biases, config.bool_or("tie_word_embeddings", true)?)
 }
 
-/// Hunyuan (dense): queries and keys are normed after they are rotated; the base of the rotation grows by `alpha`.
+/// Hunyuan (dense): queries and keys are normed after they are rotated.
 pub(super) fn hunyuan(config: &Config) -> Result<Spec> {
     let sizes = Sizes::read(config)?;
-    let context = blocks::context_length(config, 32_768)?;
-    let alpha = match config.object("rope_scaling")? {
-        Some(scaling) => scaling.f64("alpha", 1e-6..=1e9)?,
-        None => 1.0,
-    };
-    let theta = rope::theta_or(config, "rope_theta", 10_000.0)?;
-    let power = sizes.head_dim as f64 / (sizes.head_dim as f64 - 2.0).max(1.0);
-    let rope = rope::plain(config, sizes.head_dim, false, theta * alpha.powf(power))?;
+    let (context, rope) = hunyuan_rope(config, &sizes)?;
     let bias = config.bool_or("attention_bias", false)?;
     let normed = config.bool_or("use_qk_norm", true)?;
     let activation = blocks::silu(config)?;
@@ -190,6 +183,18 @@ pub(super) fn hunyuan(config: &Config) -> Result<Spec> {
         };
         sizes.layer(i, attention, sizes.split_mlp(i, false, activation))
     })
+}
+
+/// The context of Hunyuan's models and their rotary embedding, whose base grows by `alpha`.
+pub(super) fn hunyuan_rope(config: &Config, sizes: &Sizes) -> Result<(usize, Rope)> {
+    let context = blocks::context_length(config, 32_768)?;
+    let alpha = match config.object("rope_scaling")? {
+        Some(scaling) => scaling.f64("alpha", 1e-6..=1e9)?,
+        None => 1.0,
+    };
+    let theta = rope::theta_or(config, "rope_theta", 10_000.0)?;
+    let power = sizes.head_dim as f64 / (sizes.head_dim as f64 - 2.0).max(1.0);
+    Ok((context, rope::plain(config, sizes.head_dim, false, theta * alpha.powf(power))?))
 }
 
 /// EXAONE 3 and 3.5.
@@ -222,6 +227,7 @@ pub(super) fn ministral3(config: &Config) -> Result<Spec> {
     let growth = QueryGrowth {
         beta: parameters.f64("llama_4_scaling_beta", 0.0..=1e6)? as f32,
         original: parameters.usize("original_max_position_embeddings", 1..=blocks::MAX_CONTEXT)?,
+        shift: 0,
     };
     parameters.f64("rope_theta", 1.001..=1e15)?;
     // Other families' biases are not part of this one.

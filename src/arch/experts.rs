@@ -14,12 +14,14 @@ impl Choice {
     pub fn softmax(top_k: usize) -> Routing {
         Routing {
             top_k,
+            softcap: None,
             score: Score::Softmax,
             correction: None,
             groups: None,
             normalize: None,
             scale: 1.0,
             expert_scale: None,
+            weighs_input: false,
         }
     }
 
@@ -54,6 +56,8 @@ impl Sizes {
             mlp,
             post_norm: None,
             shared: None,
+            balance: None,
+            idle: 0,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::blocks::{self, MAX_INTERMEDIATE, Sizes, attention_name, linear, name};
 use super::config::Config;
-use super::experts;
+use super::experts::{self, Choice};
 use super::moe::{glm4_moe, grouped_sigmoid};
 use super::rope::{self, Base};
 use super::spec::{Attention, Ffn, Routing, Score, Spec};
@@ -104,6 +104,49 @@ pub(super) fn bailing(config: &Config) -> Result<Spec> {
         (".self_attn.", ".attention."),
         ("embed_tokens", "word_embeddings"),
     ]))
+}
+
+/// DeepSeek 1: Llama with experts in its later layers.
+pub(super) fn deepseek(config: &Config) -> Result<Spec> {
+    let defaults = json!({
+        "vocab_size": 102_400, "hidden_size": 4096, "intermediate_size": 11_008, "moe_intermediate_size": 1407,
+        "num_hidden_layers": 30, "num_attention_heads": 32, "num_key_value_heads": 32, "rms_norm_eps": 1e-6,
+    });
+    config.with_defaults(defaults, |config| {
+        let sizes = Sizes::read(config)?.with_even_heads(config)?;
+        let context = blocks::context_length(config, 2048)?;
+        if !matches!(rope::kind(config)?, "default" | "linear") {
+            return Err(config.unsupported("rope_scaling", "is not supported for this model_type; linear is"));
+        }
+        let base = Base { dims: sizes.head_dim, traditional: false, theta: Some(10_000.0), context };
+        let rope = rope::rope(config, &base)?;
+        let activation = blocks::silu(config)?;
+        let bias = config.bool_or("attention_bias", false)?;
+        let routing = match config.optional_usize("n_routed_experts", 1..=experts::MAX)? {
+            Some(count) => Some((count, Choice::softmax(config.usize("num_experts_per_tok", 1..=count)?))),
+            None => None,
+        };
+        if config.bool_or("norm_topk_prob", false)? {
+            return Err(config.unsupported("norm_topk_prob", "is not supported for this model_type"));
+        }
+        let width = config.usize("moe_intermediate_size", 1..=MAX_INTERMEDIATE)?;
+        let shared = config.optional_usize("n_shared_experts", 0..=256)?.unwrap_or(0);
+        let first = config.usize_or("first_k_dense_replace", 0, 0..=1 << 16)?;
+        let every = config.usize_or("moe_layer_freq", 1, 1..=1 << 16)?;
+        blocks::decoder(config, &sizes, context, false, |i| {
+            let attention = sizes.attention(i, sizes.split_qkv(i, bias), bias, &rope);
+            let ffn: Ffn = match &routing {
+                Some((count, routing)) if i >= first && i.is_multiple_of(every) => {
+                    let mut moe = sizes.moe(i, "mlp", *count, width, false, routing.clone());
+                    let name = name(i, "mlp.shared_experts");
+                    moe.shared = (shared > 0).then(|| sizes.mlp_of(name, width * shared, false, activation).into());
+                    moe.into()
+                }
+                _ => sizes.split_mlp(i, false, activation).into(),
+            };
+            sizes.layer(i, attention, ffn)
+        })
+    })
 }
 
 /// Solar Open: GLM 4.5 with other defaults.

@@ -105,7 +105,7 @@ fn short_conv(sizes: &Sizes, i: usize, width: usize, bias: bool) -> ShortConv {
         input: linear(name(i, "conv.in_proj"), 3 * hidden, hidden, bias),
         conv: Conv {
             weights: vec![name(i, "conv.conv.weight")],
-            bias: bias.then(|| name(i, "conv.conv.bias")),
+            biases: bias.then(|| name(i, "conv.conv.bias")).into_iter().collect(),
             channels: hidden,
             width,
         },

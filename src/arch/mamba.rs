@@ -90,7 +90,8 @@ impl Mamba2 {
 
 fn conv(block: &str, channels: usize, width: usize, bias: bool) -> Conv {
     let weights = vec![format!("{block}.conv1d.weight")];
-    Conv { weights, bias: bias.then(|| format!("{block}.conv1d.bias")), channels, width }
+    let biases = bias.then(|| format!("{block}.conv1d.bias")).into_iter().collect();
+    Conv { weights, biases, channels, width }
 }
 
 /// The limits of steps.
@@ -141,9 +142,10 @@ impl Mamba {
             conv: conv(block, channels, self.conv, self.conv_bias),
             selection: Selection::Inner(Box::new(InnerSelection {
                 rank,
-                projection: linear(part("x_proj"), rank + 2 * state, channels, false),
+                projection: vec![linear(part("x_proj"), rank + 2 * state, channels, false)],
                 norms,
                 step: linear(part("dt_proj"), channels, rank, true),
+                bias: None,
             })),
             decay: part("A_log"),
             decay_by_state: true,

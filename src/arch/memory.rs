@@ -122,6 +122,8 @@ fn state(mixer: &Mixer) -> u64 {
         Mixer::GatedDelta(delta) => {
             (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
         }
+        Mixer::Linear(linear) => linear.heads * linear.head_dim * linear.head_dim,
+        Mixer::GatedConv(mixer) => (mixer.conv.width - 1) * mixer.conv.channels,
         Mixer::StateSpace(space) => (space.conv.width - 1) * space.conv.channels + space.width() * space.state,
     };
     2 * (numbers * size_of::<f32>()) as u64
@@ -133,7 +135,7 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, u
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
-        widest = widest.max(ffn_width(&layer.ffn));
+        widest = widest.max(layer.ffns().map(ffn_width).max().unwrap_or(0));
         for mixer in layer.mixers() {
             kv = kv.saturating_add(state(mixer));
             let outputs = mixer.linears().iter().map(|linear| linear.outputs as u64).sum::<u64>();

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::config::Config;
+use super::deepseek;
 use super::dense;
 use super::llama;
 use super::spec::Spec;
@@ -21,7 +22,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let defaults = json!({"tie_word_embeddings": false});
     wrapper::text_part(config, defaults, None, "language_model.", |text| match text.string("model_type")? {
         Some("ministral3") => dense::ministral3(text),
-        Some("mistral4") => Err(text.unsupported("model_type", "is not supported")),
+        Some("mistral4") => deepseek::mistral4(text),
         _ => llama::spec(text),
     })
 }

@@ -4,6 +4,7 @@
 //! checkpoints were converted and tried with. It differs in one thing: what mlx-lm would skip in silence and what
 //! changes the answers is [`Unsupported`](crate::Code::Unsupported) here, or at least logged.
 
+mod bailing;
 mod blocks;
 mod cohere;
 mod config;
@@ -11,29 +12,47 @@ mod deepseek;
 mod dense;
 mod experts;
 mod falcon_h1;
+mod gear;
 mod gemma;
 mod gemma2;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
 mod gguf;
+mod gpt;
 mod granite;
 mod grouped;
+mod head_gates;
+mod hunyuan;
 mod jamba;
 mod kimi_linear;
+mod klear;
 mod lfm2;
 mod llama;
+mod llama4;
+mod longcat;
 mod mamba;
 mod memory;
+mod mimo_flash;
+mod minimax_m3;
 mod mistral3;
 mod moe;
+mod muse;
 mod names;
+mod nanbeige;
+mod nanochat;
 mod nemotron_h;
 mod nemotron_nas;
+mod olmo;
 mod olmo2;
+mod olmo_hybrid;
+mod openelm;
 mod phi;
 mod phi3;
+mod phixtral;
+mod plamo;
 mod quantization;
+mod qwen;
 mod qwen2;
 mod qwen3;
 mod qwen_moe;
@@ -65,11 +84,16 @@ type Family = fn(&Config) -> Result<Spec>;
 
 /// Every `model_type` that runs. Renames share their family's function.
 const FAMILIES: &[(&str, Family)] = &[
+    ("Klear", klear::spec),
     ("afmoe", sliding_moe::trinity),
     ("apertus", dense::apertus),
+    ("bailing_hybrid", bailing::hybrid),
     ("bailing_moe", grouped::bailing),
+    ("bailing_moe_linear", bailing::linear_moe),
+    ("bailing_moe_v3", bailing::third),
     ("cohere", cohere::first),
     ("cohere2", cohere::second),
+    ("deepseek", grouped::deepseek),
     ("deepseek_v2", deepseek::second),
     ("deepseek_v3", deepseek::third),
     ("deepseek_v32", deepseek::sparse),
@@ -81,6 +105,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("exaone_moe", sliding_moe::exaone),
     ("falcon_h1", falcon_h1::spec),
     ("falcon_mamba", mamba::first),
+    ("gear", gear::spec),
     ("gemma", gemma::spec),
     ("gemma2", gemma2::spec),
     ("gemma3", gemma3::multimodal),
@@ -93,13 +118,17 @@ const FAMILIES: &[(&str, Family)] = &[
     ("glm4", dense::glm4),
     ("glm4_moe", moe::glm4_moe),
     ("glm4_moe_lite", deepseek::glm_lite),
+    ("glm_moe_dsa", deepseek::glm_sparse),
     ("gpt2", phi::gpt2),
+    ("gpt_bigcode", gpt::bigcode),
     ("gpt_neox", phi::gpt_neox),
     ("gpt_oss", moe::gpt_oss),
+    ("gptj", gpt::j),
     ("granite", granite::dense),
     ("granitemoe", granite::moe),
     ("granitemoehybrid", granite::hybrid),
     ("helium", dense::helium),
+    ("hunyuan", hunyuan::spec),
     ("hunyuan_v1_dense", dense::hunyuan),
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
@@ -110,32 +139,53 @@ const FAMILIES: &[(&str, Family)] = &[
     ("kimi_k25", deepseek::multimodal),
     ("kimi_linear", kimi_linear::spec),
     ("kimi_vl", deepseek::multimodal),
+    ("laguna", head_gates::laguna),
     ("lfm2", lfm2::dense),
     ("lfm2-vl", lfm2::multimodal),
     ("lfm2_moe", lfm2::moe),
+    ("lille-130m", openelm::lille),
     ("llama", llama::spec),
+    ("llama4", llama4::multimodal),
+    ("llama4_text", llama4::text),
     ("llava", mistral3::spec),
+    ("longcat_flash", longcat::spec),
     ("mamba", mamba::first),
     ("mamba2", mamba::second),
+    ("mellum", qwen_moe::mellum),
     ("mimo", dense::mimo),
+    ("mimo_v2_flash", mimo_flash::spec),
     ("minicpm", dense::minicpm),
     ("minicpm3", deepseek::minicpm3),
     ("minimax", moe::minimax),
     ("minimax_m2", moe::minimax),
+    ("minimax_m3_vl", minimax_m3::multimodal),
     ("ministral3", dense::ministral3),
     ("mistral", llama::spec),
     ("mistral3", mistral3::spec),
+    ("mistral4", deepseek::mistral4),
     ("mixtral", moe::mixtral),
+    ("muse_glimmer", muse::glimmer),
+    ("nanbeige", nanbeige::spec),
+    ("nanochat", nanochat::spec),
     ("nemotron", dense::nemotron),
     ("nemotron-nas", nemotron_nas::spec),
     ("nemotron_h", nemotron_h::spec),
+    ("olmo", olmo::spec),
     ("olmo2", olmo2::spec),
     ("olmo3", olmo2::third),
+    ("olmo_hybrid", olmo_hybrid::spec),
     ("olmoe", olmo2::moe),
+    ("openelm", openelm::spec),
     ("phi", phi::phi),
+    ("phi-msft", phixtral::spec),
     ("phi3", phi3::spec),
     ("phimoe", moe::phimoe),
+    ("phixtral", phixtral::spec),
     ("pixtral", mistral3::pixtral),
+    ("plamo", plamo::first),
+    ("plamo2", plamo::second),
+    ("plamo3", plamo::third),
+    ("qwen", qwen::spec),
     ("qwen2", qwen2::spec),
     ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
     ("qwen2_moe", qwen_moe::second),
@@ -150,8 +200,10 @@ const FAMILIES: &[(&str, Family)] = &[
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
     ("solar_open", grouped::solar),
+    ("spark2_5", head_gates::spark),
     ("stablelm", stablelm::spec),
     ("starcoder2", phi::starcoder2),
+    ("step3p5", head_gates::step),
     ("telechat3", llama::telechat),
     ("xverse", llama::spec),
     ("youtu_llm", deepseek::youtu),

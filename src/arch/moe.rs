@@ -163,7 +163,7 @@ pub(super) fn grouped_sigmoid(config: &Config, count: usize, keys: [&str; 4]) ->
     if !count.is_multiple_of(groups) || (groups > 1 && count / groups < 2) || count / groups * chosen < top_k {
         return Err(config.corrupt(n_group, format_args!("does not fit {count} experts, {top_k} of them chosen")));
     }
-    let grouped = (groups > 1 && chosen < groups).then_some(Groups { count: groups, chosen, best: 2 });
+    let grouped = (groups > 1 && chosen < groups).then_some(Groups { count: groups, chosen, best: 2, strict: false });
     let normalize = (top_k > 1 && config.bool_or(normalized, true)?).then_some(0.0);
     let scale = config.f64_or("routed_scaling_factor", 1.0, 1e-6..=1e6)? as f32;
     Ok(Routing { normalize, scale, ..Choice::sigmoid(top_k, None, grouped) })

@@ -1,6 +1,8 @@
 //! Tensor names of families that call their parts otherwise than most.
 
-use super::spec::{Conv, Expansion, Ffn, LatentAttention, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace};
+use super::spec::{
+    Conv, Expansion, Ffn, LatentAttention, Layer, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace,
+};
 
 impl Spec {
     /// The same model with other names: each of `renames` replaces its first part by its second where it occurs.
@@ -23,6 +25,7 @@ impl Spec {
 
     fn for_each_name(&mut self, f: &mut dyn FnMut(&mut String)) {
         f(&mut self.embedding.name);
+        optional_norm(&mut self.embedding_norm, f);
         optional_linear(&mut self.positions, f);
         if let Some(inputs) = &mut self.per_layer_inputs {
             f(&mut inputs.table.name);
@@ -32,29 +35,42 @@ impl Spec {
         if let Some(streams) = &mut self.streams {
             streams.widen.iter_mut().chain(&mut streams.narrow).for_each(|linear| f(&mut linear.name));
         }
-        for layer in &mut self.layers {
-            let norms =
-                [&mut layer.mixer_norm, &mut layer.mixer_post_norm, &mut layer.ffn_norm, &mut layer.ffn_post_norm];
-            norms.into_iter().for_each(|norm| optional_norm(norm, f));
-            [&mut layer.mixer].into_iter().chain(&mut layer.beside).for_each(|part| mixer(part, f));
-            ffn(&mut layer.ffn, f);
-            if let Some(input) = &mut layer.per_layer_input {
-                f(&mut input.gate.name);
-                f(&mut input.projection.name);
-                norm(&mut input.norm, f);
-            }
-            layer.output_scale.iter_mut().for_each(&mut *f);
-            if let Some(altup) = &mut layer.altup {
-                let linears = [&mut altup.router, &mut altup.prediction, &mut altup.correction];
-                let laurel = [&mut altup.laurel.left, &mut altup.laurel.right];
-                linears.into_iter().chain(laurel).for_each(|linear| f(&mut linear.name));
-                norm(&mut altup.norm, f);
-                norm(&mut altup.laurel.norm, f);
-                altup.output_scale.iter_mut().for_each(&mut *f);
-            }
-        }
+        self.layers.iter_mut().for_each(|layer| layer.for_each_name(f));
         norm(&mut self.final_norm, f);
         optional_linear(&mut self.head, f);
+    }
+}
+
+impl Layer {
+    /// The same layer with other names, as by [`Spec::renamed`].
+    pub(super) fn renamed(mut self, renames: &[(String, String)]) -> Self {
+        self.for_each_name(&mut |name| {
+            for (from, to) in renames {
+                *name = name.replace(from, to);
+            }
+        });
+        self
+    }
+
+    fn for_each_name(&mut self, f: &mut dyn FnMut(&mut String)) {
+        let norms = [&mut self.mixer_norm, &mut self.mixer_post_norm, &mut self.ffn_norm, &mut self.ffn_post_norm];
+        norms.into_iter().for_each(|norm| optional_norm(norm, f));
+        [&mut self.mixer].into_iter().chain(&mut self.beside).for_each(|part| mixer(part, f));
+        [&mut self.ffn].into_iter().chain(&mut self.shortcut).for_each(|part| ffn(part, f));
+        if let Some(input) = &mut self.per_layer_input {
+            f(&mut input.gate.name);
+            f(&mut input.projection.name);
+            norm(&mut input.norm, f);
+        }
+        self.output_scale.iter_mut().for_each(&mut *f);
+        if let Some(altup) = &mut self.altup {
+            let linears = [&mut altup.router, &mut altup.prediction, &mut altup.correction];
+            let laurel = [&mut altup.laurel.left, &mut altup.laurel.right];
+            linears.into_iter().chain(laurel).for_each(|linear| f(&mut linear.name));
+            norm(&mut altup.norm, f);
+            norm(&mut altup.laurel.norm, f);
+            altup.output_scale.iter_mut().for_each(&mut *f);
+        }
     }
 }
 
@@ -86,6 +102,16 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             f(&mut delta.output.name);
         }
         Mixer::StateSpace(space) => state_space(space, f),
+        Mixer::Linear(linear) => {
+            linear.input.iter_mut().chain([&mut linear.output]).for_each(|part| f(&mut part.name));
+            let norms = linear.query_norm.iter_mut().chain(&mut linear.key_norm).chain([&mut linear.norm]);
+            norms.for_each(|part| norm(part, f));
+        }
+        Mixer::GatedConv(mixer) => {
+            mixer.input.iter_mut().chain([&mut mixer.output]).for_each(|part| f(&mut part.name));
+            [&mut mixer.query_norm, &mut mixer.key_norm].into_iter().for_each(|part| norm(part, f));
+            conv(&mut mixer.conv, f);
+        }
         Mixer::None => {}
     }
 }
@@ -110,9 +136,10 @@ fn state_space(space: &mut StateSpace, f: &mut dyn FnMut(&mut String)) {
     match &mut space.selection {
         Selection::Input { bias } => f(bias),
         Selection::Inner(inner) => {
-            f(&mut inner.projection.name);
+            inner.projection.iter_mut().for_each(|linear| f(&mut linear.name));
             inner.norms.iter_mut().flatten().for_each(|part| norm(part, f));
             f(&mut inner.step.name);
+            inner.bias.iter_mut().for_each(&mut *f);
         }
     }
     f(&mut space.decay);
@@ -123,7 +150,7 @@ fn state_space(space: &mut StateSpace, f: &mut dyn FnMut(&mut String)) {
 
 fn conv(conv: &mut Conv, f: &mut dyn FnMut(&mut String)) {
     conv.weights.iter_mut().for_each(&mut *f);
-    conv.bias.iter_mut().for_each(f);
+    conv.biases.iter_mut().for_each(f);
 }
 
 fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
@@ -131,6 +158,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
         Ffn::Dense(dense) => mlp(dense, f),
         Ffn::Moe(moe) => {
             f(&mut moe.router.name);
+            optional_linear(&mut moe.balance, f);
             let norms = [&mut moe.router_norm, &mut moe.norm, &mut moe.post_norm];
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
             let routing = &mut moe.routing;
@@ -159,7 +187,7 @@ fn mlp(mlp: &mut Mlp, f: &mut dyn FnMut(&mut String)) {
 }
 
 fn norm(norm: &mut Norm, f: &mut dyn FnMut(&mut String)) {
-    norm.weights.iter_mut().chain(&mut norm.bias).for_each(f);
+    norm.weights.iter_mut().chain(&mut norm.times).chain(&mut norm.bias).for_each(f);
 }
 
 fn optional_norm(slot: &mut Option<Norm>, f: &mut dyn FnMut(&mut String)) {

@@ -74,7 +74,7 @@ pub(super) fn exaone4(config: &Config) -> Result<Spec> {
 }
 
 /// A layer whose norms stand behind its blocks.
-fn norms_after(sizes: &Sizes, i: usize, attention: Attention, ffn: impl Into<Ffn>) -> Layer {
+pub(super) fn norms_after(sizes: &Sizes, i: usize, attention: Attention, ffn: impl Into<Ffn>) -> Layer {
     Layer {
         mixer_norm: None,
         mixer_post_norm: Some(sizes.layer_norm(i, "post_attention_layernorm")),

@@ -3,8 +3,8 @@
 use super::blocks::{self, MAX_INTERMEDIATE, Sizes, linear, name};
 use super::config::Config;
 use super::experts::{self, Choice};
-use super::rope;
-use super::spec::{Activation, Ffn, SharedExpert, Spec};
+use super::rope::{self, Base};
+use super::spec::{Activation, Attention, Ffn, SharedExpert, Spec};
 use crate::error::Result;
 
 /// Qwen 3 MoE.
@@ -29,6 +29,49 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
             false => sizes.split_mlp(i, false, activation).into(),
         };
         sizes.layer(i, sizes.normed_attention(i, false, false, &rope), ffn)
+    })
+}
+
+/// Mellum: Qwen 3 MoE with sliding layers, and a rotary embedding for each kind of layer.
+pub(super) fn mellum(config: &Config) -> Result<Spec> {
+    const ROPES: &str = "rope_parameters";
+    let sizes = Sizes::read(config)?;
+    let context = blocks::context_length(config, 131_072)?;
+    let Some(windows) = blocks::layer_windows(config, sizes.layers)? else {
+        return Err(config.wrong("layer_types", "there"));
+    };
+    let rope = |kind: &str| {
+        let Some(own) = config.object(ROPES)?.and_then(|ropes| ropes.object(kind).transpose()).transpose()? else {
+            return Err(config.wrong(ROPES, format_args!("an object with {kind}")));
+        };
+        if own.string("rope_type")? == Some("linear") {
+            return Err(own.unsupported("rope_type", "is not supported for this model_type"));
+        }
+        let theta = own.f64("rope_theta", 1.001..=1e15)?;
+        rope::scaled(
+            config,
+            Some(&own),
+            &Base { dims: sizes.head_dim, traditional: false, theta: None, context },
+            theta,
+        )
+    };
+    // Only the kinds that the layers have need be there.
+    let of_kind = |kind, wanted: bool| if wanted { rope(kind).map(Some) } else { Ok(None) };
+    let full = of_kind("full_attention", windows.contains(&None))?;
+    let sliding = of_kind("sliding_attention", windows.iter().any(Option::is_some))?;
+    blocks::silu(config)?;
+    let count = config.usize("num_experts", 1..=experts::MAX)?;
+    let top_k = config.usize("num_experts_per_tok", 1..=count)?;
+    let width = config.usize("moe_intermediate_size", 1..=MAX_INTERMEDIATE)?;
+    let routing = match config.bool("norm_topk_prob")? {
+        true => Choice::softmax_of_chosen(top_k),
+        false => Choice::softmax(top_k),
+    };
+    blocks::decoder(config, &sizes, context, config.bool("tie_word_embeddings")?, |i| {
+        let rope = if windows[i].is_some() { &sliding } else { &full };
+        let attention = sizes.normed_attention(i, false, false, rope.as_ref());
+        let attention = Attention { window: windows[i], ..attention };
+        sizes.layer(i, attention, sizes.moe(i, "mlp", count, width, false, routing.clone()))
     })
 }
 

@@ -7,7 +7,7 @@ use super::config::Config;
 use super::experts::{self, Choice};
 use super::qwen_moe::{shared_expert, sparse_layers};
 use super::rope::{self, Base};
-use super::spec::{Activation, Attention, Conv, Ffn, GatedDelta, Layer, Linear, Mixer, Norm, Rope, Spec};
+use super::spec::{Activation, Attention, Conv, Ffn, Gate, GatedDelta, Layer, Linear, Mixer, Norm, Rope, Spec};
 use super::wrapper;
 use crate::error::Result;
 
@@ -111,20 +111,21 @@ fn gated_attention(sizes: &Sizes, i: usize, bias: bool, rope: &Rope) -> Attentio
     let mut qkv: Vec<Linear> = halves(0).map(half).collect();
     qkv.extend_from_slice(&attention.qkv[1..]);
     qkv.extend(halves(1).map(half));
-    Attention { qkv, gated: true, ..attention }
+    Attention { qkv, gate: Some(Gate::Sigmoid), ..attention }
 }
 
 /// Sizes of the delta nets.
-struct Delta {
-    key_heads: usize,
-    value_heads: usize,
-    key_dim: usize,
-    value_dim: usize,
-    width: usize,
+pub(super) struct Delta {
+    pub key_heads: usize,
+    pub value_heads: usize,
+    pub key_dim: usize,
+    pub value_dim: usize,
+    /// Positions of the convolution.
+    pub width: usize,
 }
 
 impl Delta {
-    fn read(config: &Config) -> Result<Self> {
+    pub fn read(config: &Config) -> Result<Self> {
         let delta = Self {
             key_heads: config.usize("linear_num_key_heads", 1..=MAX_HEADS)?,
             value_heads: config.usize("linear_num_value_heads", 1..=MAX_HEADS)?,
@@ -139,7 +140,7 @@ impl Delta {
         Ok(delta)
     }
 
-    fn layer(&self, sizes: &Sizes, i: usize, input: Vec<Linear>) -> GatedDelta {
+    pub fn layer(&self, sizes: &Sizes, i: usize, input: Vec<Linear>) -> GatedDelta {
         let Self { key_heads, value_heads, key_dim, value_dim, width } = *self;
         let part = |part: &str| name(i, &format!("linear_attn.{part}"));
         let values = value_heads * value_dim;
@@ -152,7 +153,11 @@ impl Delta {
             value_dim,
             input,
             short_gates: None,
-            conv: Conv { weights: vec![part("conv1d.weight")], bias: None, channels, width },
+            conv: Conv { weights: vec![part("conv1d.weight")], biases: Vec::new(), channels, width },
+            decay_by_column: false,
+            sigmoid_gate: false,
+            lowest_decay: None,
+            rate_scale: 1.0,
             decay: part("A_log"),
             step: part("dt_bias"),
             norm,

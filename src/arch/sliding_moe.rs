@@ -7,7 +7,7 @@ use super::config::Config;
 use super::experts;
 use super::moe::grouped_sigmoid;
 use super::rope::{self, Base};
-use super::spec::{Activation, Attention, Ffn, Layer, Moe, Routing, Score, Spec};
+use super::spec::{Activation, Attention, Ffn, Gate, Layer, Moe, Routing, Score, Spec};
 use crate::error::Result;
 
 const SCORES: &str = "is not supported; sigmoid and softmax are";
@@ -43,7 +43,7 @@ pub(super) fn trinity(config: &Config) -> Result<Spec> {
             let mut attention = sizes.normed_attention(i, false, false, &rope);
             attention.qkv.push(linear(attention_name(i, "gate_proj"), sizes.query_width(), sizes.hidden, false));
             let rope = attention.rope.filter(|_| windows[i].is_some());
-            let attention = Attention { gated: true, window: windows[i], rope, ..attention };
+            let attention = Attention { gate: Some(Gate::Sigmoid), window: windows[i], rope, ..attention };
             let ffn: Ffn = if i < dense {
                 sizes.split_mlp(i, false, Activation::Silu).into()
             } else {

@@ -11,10 +11,11 @@ use serde::Serialize;
 pub use altup::{AltUp, Laurel, Streams};
 pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
 pub use mixer::{
-    Attention, Conv, Expansion, GatedDelta, LatentAttention, LatentQuery, Mixer, QueryGrowth, ShortConv, ShortGates,
+    Attention, Conv, Expansion, Gate, GatedConv, GatedDelta, LatentAttention, LatentQuery, LinearAttention, Mixer,
+    QueryGrowth, ShortConv, ShortGates,
 };
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
-pub use state_space::{InnerSelection, Selection, StateSpace};
+pub use state_space::{InnerSelection, Scan, Selection, StateSpace};
 
 /// A decoder-only language model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +37,9 @@ pub struct Spec {
     pub embedding: Linear,
     /// Factor of embeddings, usually 1.
     pub embedding_scale: f32,
+    /// Norm of embeddings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_norm: Option<Norm>,
     /// Learned embeddings of positions, `[context_length, hidden]`, added to those of tokens.
     pub positions: Option<Linear>,
     /// A second embedding, of which each layer takes its part.
@@ -45,6 +49,9 @@ pub struct Spec {
     pub streams: Option<Streams>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
+    /// How the layers run several times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loops: Option<Loops>,
     /// The norm before the head.
     pub final_norm: Norm,
     /// The head, `[vocab, hidden]`; the embedding table is used when absent.
@@ -59,6 +66,16 @@ pub struct Spec {
     pub quantization: Option<Quantization>,
     /// Tensors that a checkpoint may hold and that are not needed; a name matches when it contains one of these.
     pub ignored: Vec<String>,
+}
+
+/// Layers that run several times. [`Spec::layers`] has them as often as they run, since each time they keep positions of
+/// their own; weights are loaded once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Loops {
+    /// How often.
+    pub times: usize,
+    /// Whether the final norm stands between one time and the next.
+    pub normed: bool,
 }
 
 /// One layer. With `x` as its input, `m` the mixer, `f` the feed-forward block, and norms where there are any:
@@ -78,6 +95,9 @@ pub struct Layer {
     pub mixer_post_norm: Option<Norm>,
     /// The feed-forward block.
     pub ffn: Ffn,
+    /// A second block that reads what the first one reads. What it gives is added after the next layer (ScMoE).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<Ffn>,
     /// The norm before the feed-forward block. A parallel layer without one uses that of the mixer.
     pub ffn_norm: Option<Norm>,
     /// The norm after the feed-forward block, before it is added.
@@ -164,6 +184,8 @@ pub struct PerLayerInput {
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu,
+    /// `ln(1 + exp(x))`.
+    Softplus,
     /// `x * Φ(x)`, with the error function.
     Gelu,
     /// GELU by the approximation with tanh.
@@ -179,6 +201,11 @@ pub enum Activation {
     ClippedSwiglu {
         /// Factor within the sigmoid.
         alpha: f32,
+        /// The largest number.
+        limit: f32,
+    },
+    /// `min(x * sigmoid(x), limit) * clamp(up, ±limit)` (Step 3.5). Only gated.
+    LimitedSwiglu {
         /// The largest number.
         limit: f32,
     },
@@ -223,6 +250,9 @@ pub struct Norm {
     pub kind: NormKind,
     /// Names of the tensors of the weight, `[size]` each: none (the weight is 1), one, or one for each head.
     pub weights: Vec<String>,
+    /// Name of a tensor, `[size]`, that the weight is multiplied by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<String>,
     /// Name of the tensor of the bias, `[size]`.
     pub bias: Option<String>,
     /// Width that is normalised.
@@ -276,16 +306,23 @@ impl Layer {
         [&self.mixer].into_iter().chain(&self.beside)
     }
 
+    /// The feed-forward blocks.
+    pub(crate) fn ffns(&self) -> impl Iterator<Item = &Ffn> {
+        [&self.ffn].into_iter().chain(&self.shortcut)
+    }
+
     /// Names of the tensors that are neither matrices nor norms.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
         let mut all: Vec<String> = self.mixers().flat_map(Mixer::vectors).collect();
-        match &self.ffn {
-            Ffn::Dense(mlp) => all.extend(mlp.activation_numbers()),
-            Ffn::Moe(moe) => {
-                let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
-                all.extend(vectors.into_iter().flatten().cloned());
+        for ffn in self.ffns() {
+            match ffn {
+                Ffn::Dense(mlp) => all.extend(mlp.activation_numbers()),
+                Ffn::Moe(moe) => {
+                    let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
+                    all.extend(vectors.into_iter().flatten().cloned());
+                }
+                Ffn::Linear(_) | Ffn::None => {}
             }
-            Ffn::Linear(_) | Ffn::None => {}
         }
         all.extend(self.output_scale.clone());
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
@@ -312,7 +349,13 @@ impl Ffn {
             Self::Moe(moe) => {
                 let shared = moe.shared.iter().flat_map(|shared| shared.mlp.linears().chain(&shared.gate));
                 let narrowing = moe.narrowing.iter().flat_map(|narrowing| [&narrowing.down, &narrowing.up]);
-                [&moe.router].into_iter().chain(narrowing).chain(moe.mlp.linears()).chain(shared).collect()
+                [&moe.router]
+                    .into_iter()
+                    .chain(&moe.balance)
+                    .chain(narrowing)
+                    .chain(moe.mlp.linears())
+                    .chain(shared)
+                    .collect()
             }
             Self::Linear(linear) => vec![linear],
             Self::None => Vec::new(),
@@ -333,7 +376,7 @@ impl Spec {
         let layers = self.layers.iter().flat_map(|layer| {
             let input = layer.per_layer_input.iter().flat_map(|input| [&input.gate, &input.projection]);
             let altup = layer.altup.iter().flat_map(|altup| altup.linears());
-            layer.mixers().flat_map(Mixer::linears).chain(layer.ffn.linears()).chain(input).chain(altup)
+            layer.mixers().flat_map(Mixer::linears).chain(layer.ffns().flat_map(Ffn::linears)).chain(input).chain(altup)
         });
         let streams = self.streams.iter().flat_map(|streams| streams.widen.iter().chain(&streams.narrow));
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);
@@ -350,10 +393,11 @@ impl Spec {
             own.into_iter()
                 .flatten()
                 .chain(layer.mixers().flat_map(Mixer::norms))
-                .chain(layer.ffn.norms())
+                .chain(layer.ffns().flat_map(Ffn::norms))
                 .chain(input)
                 .chain(altup)
         });
-        layers.chain(self.per_layer_inputs.iter().map(|inputs| &inputs.norm)).chain([&self.final_norm])
+        let inputs = self.per_layer_inputs.iter().map(|inputs| &inputs.norm);
+        layers.chain(inputs).chain(&self.embedding_norm).chain([&self.final_norm])
     }
 }

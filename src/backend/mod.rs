@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing, StateSpace};
+use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing, Scan};
 use crate::error::{Error, Result};
 use crate::weights::{LinearData, NormData};
 
@@ -189,11 +189,13 @@ pub(crate) struct AttentionExtras<'a, B: Backend> {
     pub softcap: Option<f32>,
     /// Queries grow with their position.
     pub query_growth: Option<QueryGrowth>,
+    /// A position sees none before the last multiple of this; the window is not wider.
+    pub chunk: Option<usize>,
 }
 
 impl<B: Backend> Default for AttentionExtras<'_, B> {
     fn default() -> Self {
-        Self { value_norm: None, norm_after_rope: false, sinks: None, softcap: None, query_growth: None }
+        Self { value_norm: None, norm_after_rope: false, sinks: None, softcap: None, query_growth: None, chunk: None }
     }
 }
 
@@ -294,7 +296,7 @@ impl<B: Backend> Copy for ScanInput<'_, B> {}
 /// What a state space needs beside its input.
 pub(crate) struct ScanParams<'a, B: Backend> {
     /// Sizes.
-    pub spec: &'a StateSpace,
+    pub spec: Scan,
     /// `A` itself, below zero: one a head, or one for each number of a head's state.
     pub decay: &'a B::Vector,
     /// Added to steps, one a head.
@@ -407,13 +409,13 @@ pub(crate) trait Backend: Sized + 'static {
     /// `activation(x)`, for activations that need no gate.
     fn activate(&self, x: &Self::Tensor, activation: Activation) -> Result<Self::Tensor>;
 
-    /// `x * sigmoid(gate)`; the gate is as wide as `x` or one number a row.
+    /// `x * sigmoid(gate)`; the gate is as wide as `x`, or has a number for each of equal parts of a row.
     fn sigmoid_gate(&self, x: &Self::Tensor, gate: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// `x * factor`.
     fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
 
-    /// `a * b`, number by number.
+    /// `a * b`, number by number; `b` may have a number for each of equal parts of a row of `a`.
     fn multiply(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Each column times its number.
@@ -446,6 +448,9 @@ pub(crate) trait Backend: Sized + 'static {
 
     /// For each head, some columns of its part.
     fn head_columns(&self, x: &Self::Tensor, heads: usize, columns: Range<usize>) -> Result<Self::Tensor>;
+
+    /// The rotary embedding of heads that lie side by side in rows.
+    fn rotate(&self, x: &Self::Tensor, heads: usize, rope: &Self::Rope, rows: &Rows) -> Result<Self::Tensor>;
 
     /// `c * convolution(b * x)` for rows that hold `b`, `c` and `x` side by side. There is a state for each segment of
     /// `rows`, replaced by the one after its rows.

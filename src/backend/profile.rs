@@ -114,8 +114,8 @@ impl<B: Backend> Profiled<B> {
 /// The same for the backend that is measured.
 fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
     let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
-    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth } = *extras;
-    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth };
+    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk } = *extras;
+    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk };
     let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
     let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
     AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
@@ -292,6 +292,10 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn head_columns(&self, x: &B::Tensor, heads: usize, columns: Range<usize>) -> Result<B::Tensor> {
         self.tensor("head_columns", 0, |inner| inner.head_columns(x, heads, columns))
+    }
+
+    fn rotate(&self, x: &Self::Tensor, heads: usize, rope: &Self::Rope, rows: &Rows) -> Result<Self::Tensor> {
+        self.tensor("rotate", 0, |b| b.rotate(x, heads, rope, rows))
     }
 
     fn short_conv(&self, bcx: &B::Tensor, conv: &B::Conv, rows: &Rows, states: &mut [B::State]) -> Result<B::Tensor> {

@@ -15,13 +15,14 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) backend: Rc<B>,
     pub(super) spec: Arc<Spec>,
     pub(super) embedding: B::Linear,
+    pub(super) embedding_norm: Option<B::Norm>,
     pub(super) positions: Option<B::Linear>,
     pub(super) per_layer_inputs: Option<PerLayerInputs<B>>,
     /// Makes the other streams of an embedding.
     pub(super) widen: Vec<B::Linear>,
     /// Makes what is averaged of the other streams.
     pub(super) narrow: Vec<B::Linear>,
-    pub(super) layers: Vec<Layer<B>>,
+    pub(super) layers: Vec<Rc<Layer<B>>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
 }
@@ -49,6 +50,7 @@ impl<B: Backend> Decoder<B> {
         let (backend, spec) = (&*self.backend, &*self.spec);
         let scaled = |x: B::Tensor, factor: f32| if factor == 1.0 { Ok(x) } else { backend.scale(&x, factor) };
         let x = scaled(backend.embed(&self.embedding, ids)?, spec.embedding_scale)?;
+        let x = self.norm(&x, self.embedding_norm.as_ref())?;
         let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
             return Ok(Embedded { x, per_layer: None });
         };
@@ -116,9 +118,14 @@ impl<B: Backend> Decoder<B> {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }
         let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
+        let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
+        let mut carried = None;
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
+            }
+            if again.is_some_and(|own| index > 0 && index.is_multiple_of(own)) {
+                x = self.backend.norm(&x, &self.final_norm)?;
             }
             let own = match (&spec.per_layer_input, &per_layer) {
                 (Some(input), Some(all)) => {
@@ -131,7 +138,11 @@ impl<B: Backend> Decoder<B> {
                 streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
                 continue;
             }
-            x = self.run_layer(layer, spec, &x, index, rows, sequences)?;
+            let before = carried.take();
+            x = self.run_layer(layer, spec, &x, index, rows, sequences, &mut carried)?;
+            if let Some(before) = before {
+                x = self.backend.add(&x, &before)?;
+            }
             if let (Some(input), Some(input_spec)) = (&layer.per_layer_input, &spec.per_layer_input) {
                 let own = own.ok_or_else(|| Error::internal("a layer without its own input"))?;
                 x = self.backend.add(&x, &self.own_part(&x, &own, input, input_spec)?)?;
@@ -169,6 +180,7 @@ impl<B: Backend> Decoder<B> {
         index: usize,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
+        shortcut: &mut Option<B::Tensor>,
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
         if spec.parallel {
@@ -209,6 +221,10 @@ impl<B: Backend> Decoder<B> {
                 self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?
             }
         };
+        if let (Some(block), Some(spec)) = (&layer.shortcut, &spec.shortcut) {
+            let normed = self.norm(&h, layer.ffn_norm.as_ref())?;
+            *shortcut = Some(ffn::ffn(backend, block, spec, &normed)?);
+        }
         self.run_ffn(layer, spec, h)
     }
 

@@ -17,7 +17,7 @@ pub(super) fn gated_delta<B: Backend>(
     let heads = spec.value_heads;
     let (gate_width, step_width) = match &spec.short_gates {
         Some(gates) => (gates.rank, gates.rank),
-        None => (heads * spec.value_dim, heads),
+        None => (heads * spec.value_dim, spec.decays()),
     };
     let mut at = 0;
     let mut next = |width: usize| {
@@ -34,8 +34,8 @@ pub(super) fn gated_delta<B: Backend>(
     let params = DeltaParams { spec, decay: &weights.decay, step: &weights.step };
     let y = backend.gated_delta(DeltaInput { qkv: &qkv, rate: &rate, step: &step }, &params, rows, states)?;
     let normed = backend.norm(&y, &weights.norm)?;
-    match weights.short_gates {
-        Some(_) => backend.sigmoid_gate(&normed, &gate),
-        None => backend.multiply(&normed, &backend.activate(&gate, Activation::Silu)?),
+    match spec.sigmoid_gate {
+        true => backend.sigmoid_gate(&normed, &gate),
+        false => backend.multiply(&normed, &backend.activate(&gate, Activation::Silu)?),
     }
 }

@@ -52,5 +52,12 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
     if let Some(gate) = &shared.gate {
         all = backend.sigmoid_gate(&all, &backend.linear(&input, gate)?)?;
     }
-    backend.add(&chosen, &norm(&shared.post_norm, &all)?)
+    let all = norm(&shared.post_norm, &all)?;
+    let Some(balance) = &moe.balance else { return backend.add(&chosen, &all) };
+    // The softmax of two is the sigmoid of their difference.
+    let both = backend.linear(x, balance)?;
+    let (first, second) = (backend.columns(&both, 0..1)?, backend.columns(&both, 1..2)?);
+    let difference = backend.add(&first, &backend.scale(&second, -1.0)?)?;
+    let chosen = backend.sigmoid_gate(&chosen, &difference)?;
+    backend.add(&chosen, &backend.sigmoid_gate(&all, &backend.scale(&difference, -1.0)?)?)
 }

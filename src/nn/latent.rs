@@ -38,19 +38,19 @@ pub(super) fn latent<B: Backend>(
         key_norm: None,
         rope: weights.rope.as_deref(),
         window: None,
-        extras: AttentionExtras::default(),
+        extras: AttentionExtras { query_growth: spec.query_growth, ..AttentionExtras::default() },
     };
     let whole = |queries: &B::Tensor, keys: &B::Tensor, values: &B::Tensor| {
         backend.join_heads(&[HeadPart::Own(queries), HeadPart::Own(keys), HeadPart::Own(values)], 1)
     };
-    match &weights.expansion {
+    let attended = match &weights.expansion {
         Expansion::Absorbed { queries, values } => {
             let brought = backend.heads_linear(&plain, queries)?;
             let queries = backend.join_heads(&[HeadPart::Own(&turned), HeadPart::Own(&brought)], heads)?;
             let keys = backend.join_heads(&[HeadPart::Own(&key), HeadPart::Own(&compressed)], 1)?;
             // What is kept as the value's rotated part nobody reads.
             let attended = backend.attention(&whole(&queries, &keys, &keys)?, &params, rows, caches)?;
-            backend.heads_linear(&backend.head_columns(&attended, heads, rotated..head_dim)?, values)
+            backend.heads_linear(&backend.head_columns(&attended, heads, rotated..head_dim)?, values)?
         }
         Expansion::Full(linear) => {
             let both = backend.linear(&compressed, linear)?;
@@ -64,7 +64,12 @@ pub(super) fn latent<B: Backend>(
             let rest = HeadPart::Zeros(head_dim - spec.value);
             let values = backend.join_heads(&[HeadPart::Own(&values), rest], heads)?;
             let attended = backend.attention(&whole(&queries, &keys, &values)?, &params, rows, caches)?;
-            backend.head_columns(&attended, heads, 0..spec.value)
+            backend.head_columns(&attended, heads, 0..spec.value)?
         }
+    };
+    if !spec.gated {
+        return Ok(attended);
     }
+    let own = query_width + spec.latent + rotated;
+    backend.sigmoid_gate(&attended, &backend.columns(input, own..own + heads)?)
 }

@@ -13,6 +13,7 @@ pub(super) struct Layer<B: Backend> {
     pub mixer_norm: Option<B::Norm>,
     pub mixer_post_norm: Option<B::Norm>,
     pub ffn: Ffn<B>,
+    pub shortcut: Option<Ffn<B>>,
     pub ffn_norm: Option<B::Norm>,
     pub ffn_post_norm: Option<B::Norm>,
     pub per_layer_input: Option<PerLayerInput<B>>,
@@ -39,6 +40,8 @@ pub(super) enum Mixer<B: Backend> {
     GatedDelta(Box<GatedDelta<B>>),
     Latent(Box<Latent<B>>),
     StateSpace(Box<StateSpace<B>>),
+    Linear(Box<LinearAttention<B>>),
+    GatedConv(Box<GatedConv<B>>),
     None,
 }
 
@@ -94,10 +97,32 @@ pub(super) struct StateSpace<B: Backend> {
     pub output: B::Linear,
 }
 
+/// Attention without a softmax.
+pub(super) struct LinearAttention<B: Backend> {
+    pub input: B::Linear,
+    pub query_norm: Option<B::Norm>,
+    pub key_norm: Option<B::Norm>,
+    pub rope: Rc<B::Rope>,
+    pub decays: B::Vector,
+    /// Zeros.
+    pub skip: B::Vector,
+    pub norm: B::Norm,
+    pub output: B::Linear,
+}
+
+/// Convolutions of keys and values, gated by queries.
+pub(super) struct GatedConv<B: Backend> {
+    pub input: B::Linear,
+    pub query_norm: B::Norm,
+    pub key_norm: B::Norm,
+    pub conv: B::Conv,
+    pub output: B::Linear,
+}
+
 /// Where a state space's `B`, `C` and steps come from.
 pub(super) enum Selection<B: Backend> {
     Input { bias: B::Vector },
-    Inner { projection: B::Linear, norms: Option<[B::Norm; 3]>, step: B::Linear },
+    Inner { projection: B::Linear, norms: Option<[B::Norm; 3]>, step: B::Linear, bias: Option<B::Vector> },
 }
 
 impl<B: Backend> Mixer<B> {
@@ -109,6 +134,8 @@ impl<B: Backend> Mixer<B> {
             Self::GatedDelta(delta) => (&delta.input, &delta.output),
             Self::Latent(latent) => (&latent.input, &latent.output),
             Self::StateSpace(space) => (&space.input, &space.output),
+            Self::Linear(linear) => (&linear.input, &linear.output),
+            Self::GatedConv(mixer) => (&mixer.input, &mixer.output),
             Self::None => return Err(Error::internal("a layer that has no mixer")),
         })
     }
@@ -144,6 +171,7 @@ pub(super) struct Mlp<B: Backend> {
 /// A mixture of experts.
 pub(super) struct Moe<B: Backend> {
     pub router: B::Linear,
+    pub balance: Option<B::Linear>,
     pub router_norm: Option<B::Norm>,
     pub correction: Option<B::Vector>,
     pub expert_scale: Option<B::Vector>,

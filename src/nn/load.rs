@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    AltUp, Attention, Expansion, Ffn, GatedDelta, Latent, Layer, Mixer, Mlp, Moe, Narrowing, PerLayerInput,
-    PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
+    AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
+    Narrowing, PerLayerInput, PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData};
@@ -20,13 +20,14 @@ pub(crate) struct Builder<B: Backend> {
     spec: Arc<Spec>,
     tensors: Arc<Tensors>,
     start: Option<Start<B>>,
-    layers: Vec<Layer<B>>,
+    layers: Vec<Rc<Layer<B>>>,
     ropes: Vec<(spec::Rope, Rc<B::Rope>)>,
 }
 
 /// What stands before the layers.
 struct Start<B: Backend> {
     embedding: B::Linear,
+    embedding_norm: Option<B::Norm>,
     positions: Option<B::Linear>,
     per_layer_inputs: Option<PerLayerInputs<B>>,
     widen: Vec<B::Linear>,
@@ -52,14 +53,18 @@ impl<B: Backend> Builder<B> {
         }
         let spec = Arc::clone(&self.spec);
         if let Some(layer) = spec.layers.get(self.layers.len()) {
-            let layer = self.layer(layer)?;
+            let own = spec.layers.len() / spec.loops.map_or(1, |loops| loops.times.max(1));
+            let layer = match self.layers.len().checked_sub(own).and_then(|first| self.layers.get(first)) {
+                Some(loaded) if spec.loops.is_some() => Rc::clone(loaded),
+                _ => Rc::new(self.layer(layer)?),
+            };
             self.layers.push(layer);
             return Ok(None);
         }
         let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
         let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
-        let Start { embedding, positions, per_layer_inputs, widen, narrow } =
+        let Start { embedding, embedding_norm, positions, per_layer_inputs, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
         let backend = Rc::clone(&self.backend);
@@ -67,6 +72,7 @@ impl<B: Backend> Builder<B> {
             backend,
             spec,
             embedding,
+            embedding_norm,
             positions,
             per_layer_inputs,
             widen,
@@ -95,6 +101,7 @@ impl<B: Backend> Builder<B> {
             widen,
             narrow,
             embedding: self.linear(from_ref(&spec.embedding))?,
+            embedding_norm: self.optional_norm(&spec.embedding_norm)?,
             positions: spec.positions.as_ref().map(|table| self.linear(from_ref(table))).transpose()?,
             per_layer_inputs: spec.per_layer_inputs.as_ref().map(inputs).transpose()?,
         })
@@ -115,17 +122,22 @@ impl<B: Backend> Builder<B> {
             beside: layer.beside.as_ref().map(|mixer| self.mixer(mixer)).transpose()?,
             mixer_norm: self.optional_norm(&layer.mixer_norm)?,
             mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
-            ffn: match &layer.ffn {
-                spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
-                spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
-                spec::Ffn::Linear(linear) => Ffn::Linear(self.linear(from_ref(linear))?),
-                spec::Ffn::None => Ffn::None,
-            },
+            ffn: self.ffn(&layer.ffn)?,
+            shortcut: layer.shortcut.as_ref().map(|ffn| self.ffn(ffn)).transpose()?,
             ffn_norm: self.optional_norm(&layer.ffn_norm)?,
             ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
             per_layer_input,
             output_scale,
             altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
+        })
+    }
+
+    fn ffn(&self, ffn: &spec::Ffn) -> Result<Ffn<B>> {
+        Ok(match ffn {
+            spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
+            spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
+            spec::Ffn::Linear(linear) => Ffn::Linear(self.linear(from_ref(linear))?),
+            spec::Ffn::None => Ffn::None,
         })
     }
 
@@ -160,6 +172,23 @@ impl<B: Backend> Builder<B> {
             spec::Mixer::Latent(latent) => Mixer::Latent(Box::new(self.latent(latent)?)),
             spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(self.gated_delta(delta)?)),
             spec::Mixer::StateSpace(space) => Mixer::StateSpace(Box::new(self.state_space(space)?)),
+            spec::Mixer::Linear(linear) => Mixer::Linear(Box::new(LinearAttention {
+                input: self.linear(&linear.input)?,
+                query_norm: self.optional_norm(&linear.query_norm)?,
+                key_norm: self.optional_norm(&linear.key_norm)?,
+                rope: self.rope(&linear.rope)?,
+                decays: self.backend.load_vector(linear.decays.clone())?,
+                skip: self.backend.load_vector(vec![0.0; linear.heads])?,
+                norm: self.norm(&linear.norm)?,
+                output: self.linear(from_ref(&linear.output))?,
+            })),
+            spec::Mixer::GatedConv(mixer) => Mixer::GatedConv(Box::new(GatedConv {
+                input: self.linear(&mixer.input)?,
+                query_norm: self.norm(&mixer.query_norm)?,
+                key_norm: self.norm(&mixer.key_norm)?,
+                conv: self.conv(&mixer.conv)?,
+                output: self.linear(from_ref(&mixer.output))?,
+            })),
             spec::Mixer::None => Mixer::None,
         })
     }
@@ -195,9 +224,10 @@ impl<B: Backend> Builder<B> {
                 spec::Selection::Inner(inner) => {
                     let norms = |[step, b, c]: &[spec::Norm; 3]| Ok([self.norm(step)?, self.norm(b)?, self.norm(c)?]);
                     Selection::Inner {
-                        projection: self.linear(from_ref(&inner.projection))?,
+                        projection: self.linear(&inner.projection)?,
                         norms: inner.norms.as_ref().map(norms).transpose()?,
                         step: self.linear(from_ref(&inner.step))?,
+                        bias: self.optional_vector(&inner.bias, heads)?,
                     }
                 }
             },
@@ -272,8 +302,9 @@ impl<B: Backend> Builder<B> {
         };
         Ok(Moe {
             router: self.linear(from_ref(&moe.router))?,
+            balance: moe.balance.as_ref().map(|balance| self.linear(from_ref(balance))).transpose()?,
             router_norm: self.optional_norm(&moe.router_norm)?,
-            correction: self.optional_vector(&moe.routing.correction, moe.experts)?,
+            correction: self.optional_vector(&moe.routing.correction, moe.experts + moe.idle)?,
             expert_scale: self.optional_vector(&moe.routing.expert_scale, moe.experts)?,
             norm: self.optional_norm(&moe.norm)?,
             narrowing: moe.narrowing.as_ref().map(narrowing).transpose()?,
@@ -315,10 +346,16 @@ impl<B: Backend> Builder<B> {
         let spec::Conv { channels, width, .. } = *conv;
         let mut weight = Vec::new();
         for name in &conv.weights {
-            weight.extend(weights::numbers(&self.tensors, name, &[channels / conv.weights.len(), width, 1])?);
+            // Several need not be of one size.
+            let stored = self.tensors.get(name).and_then(|view| view.shape.first().copied());
+            let own = stored.filter(|_| conv.weights.len() > 1).unwrap_or(channels / conv.weights.len());
+            weight.extend(weights::numbers(&self.tensors, name, &[own, width, 1])?);
         }
-        let bias = conv.bias.as_ref().map(|name| weights::vector(&self.tensors, name, channels)).transpose()?;
-        self.backend.load_conv(ConvData { weight, bias: bias.unwrap_or_default(), channels, width })
+        let mut bias = Vec::new();
+        for name in &conv.biases {
+            bias.extend(weights::vector(&self.tensors, name, channels / conv.biases.len())?);
+        }
+        self.backend.load_conv(ConvData { weight, bias, channels, width })
     }
 
     /// Most models have one rope for all layers; it is prepared once.

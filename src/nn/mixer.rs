@@ -1,9 +1,9 @@
 //! What mixes positions: every kind with the caches or states that it needs.
 
 use super::layer::{Attention, Mixer};
-use super::{Decoder, Sequence, delta, latent, state_space};
-use crate::arch::spec;
-use crate::backend::{AttentionExtras, AttentionParams, Backend, Rows};
+use super::{Decoder, Sequence, delta, latent, linear, state_space};
+use crate::arch::spec::{self, Activation, Gate};
+use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, Rows};
 use crate::error::{Error, Result};
 
 impl<B: Backend> Decoder<B> {
@@ -35,6 +35,12 @@ impl<B: Backend> Decoder<B> {
             (Mixer::StateSpace(space), spec::Mixer::StateSpace(spec)) => recurrent(index, rows, sequences, |states| {
                 state_space::state_space(backend, space, spec, input, rows, states)
             }),
+            (Mixer::Linear(linear), spec::Mixer::Linear(spec)) => recurrent(index, rows, sequences, |states| {
+                linear::linear_attention(backend, linear, spec, input, rows, states)
+            }),
+            (Mixer::GatedConv(mixer), spec::Mixer::GatedConv(spec)) => recurrent(index, rows, sequences, |states| {
+                linear::gated_conv(backend, mixer, spec, input, rows, states)
+            }),
             _ => Err(Error::internal("a mixer that its layer does not have")),
         }
     }
@@ -65,6 +71,7 @@ impl<B: Backend> Decoder<B> {
                 sinks: attention.sinks.as_ref(),
                 softcap: spec.softcap,
                 query_growth: spec.query_growth,
+                chunk: spec.chunk,
             },
         };
         if let Some(source) = spec.shares_kv_of {
@@ -72,13 +79,54 @@ impl<B: Backend> Decoder<B> {
             return backend.attention_shared(qkv, &params, rows, &caches);
         }
         let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-        if !spec.gated {
-            return backend.attention(qkv, &params, rows, &mut caches);
+        if spec.value_dim.is_some() || spec.value_scale != 1.0 {
+            return narrow_values(backend, qkv, spec, |qkv| backend.attention(qkv, &params, rows, &mut caches));
         }
-        let (width, own) = (spec.heads * spec.head_dim, (spec.heads + 2 * spec.kv_heads) * spec.head_dim);
+        if spec.strided {
+            let attended = backend.attention(qkv, &params, rows, &mut caches)?;
+            return in_stored_order(backend, &attended, spec);
+        }
+        let Some(gate) = spec.gate else {
+            return backend.attention(qkv, &params, rows, &mut caches);
+        };
+        let own = (spec.heads + 2 * spec.kv_heads) * spec.head_dim;
         let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
-        backend.sigmoid_gate(&attended, &backend.columns(qkv, own..own + width)?)
+        let gates = |width: usize| backend.columns(qkv, own..own + width);
+        match gate {
+            Gate::Sigmoid => backend.sigmoid_gate(&attended, &gates(spec.heads * spec.head_dim)?),
+            Gate::HeadSigmoid => backend.sigmoid_gate(&attended, &gates(spec.heads)?),
+            Gate::HeadSoftplus => {
+                backend.multiply(&attended, &backend.activate(&gates(spec.heads)?, Activation::Softplus)?)
+            }
+        }
     }
+}
+
+/// Attention with values that are narrower than heads, or scaled.
+fn narrow_values<B: Backend>(
+    backend: &B,
+    qkv: &B::Tensor,
+    spec: &spec::Attention,
+    attend: impl FnOnce(&B::Tensor) -> Result<B::Tensor>,
+) -> Result<B::Tensor> {
+    let (kv_heads, head_dim) = (spec.kv_heads, spec.head_dim);
+    let width = spec.value_dim.unwrap_or(head_dim);
+    let keys_end = (spec.heads + kv_heads) * head_dim;
+    let values = backend.columns(qkv, keys_end..keys_end + kv_heads * width)?;
+    let values = backend.join_heads(&[HeadPart::Own(&values), HeadPart::Zeros(head_dim - width)], kv_heads)?;
+    let others = backend.columns(qkv, 0..keys_end)?;
+    let attended = attend(&backend.join_heads(&[HeadPart::Own(&others), HeadPart::Own(&values)], 1)?)?;
+    let attended = backend.head_columns(&attended, spec.heads, 0..width)?;
+    if spec.value_scale == 1.0 { Ok(attended) } else { backend.scale(&attended, spec.value_scale) }
+}
+
+/// What attention gives for query heads by key head, in the order that the output projection has them.
+fn in_stored_order<B: Backend>(backend: &B, attended: &B::Tensor, spec: &spec::Attention) -> Result<B::Tensor> {
+    let group = spec.heads / spec.kv_heads;
+    let width = group * spec.head_dim;
+    let of_key_head = |head: usize| backend.columns(attended, head * width..(head + 1) * width);
+    let parts = (0..spec.kv_heads).map(of_key_head).collect::<Result<Vec<_>>>()?;
+    backend.join_heads(&parts.iter().map(HeadPart::Own).collect::<Vec<_>>(), group)
 }
 
 /// Runs a recurrent layer over the states of all sequences, which go on to those after their rows.

@@ -6,6 +6,7 @@ mod delta;
 mod ffn;
 mod latent;
 mod layer;
+mod linear;
 mod load;
 mod mixer;
 mod recurrent;

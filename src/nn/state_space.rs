@@ -26,7 +26,7 @@ pub(super) fn state_space<B: Backend>(
             let step = backend.columns(input, width + channels..width + channels + spec.heads)?;
             (backend.columns(&mixed, 0..width)?, b, c, step, Some(bias))
         }
-        (Selection::Inner { projection, norms, step }, spec::Selection::Inner(inner)) => {
+        (Selection::Inner { projection, norms, step, bias }, spec::Selection::Inner(inner)) => {
             let all = backend.linear(&mixed, projection)?;
             let mut at = 0;
             let mut parts = Vec::with_capacity(3);
@@ -40,11 +40,11 @@ pub(super) fn state_space<B: Backend>(
             }
             let [short, b, c] =
                 <[B::Tensor; 3]>::try_from(parts).map_err(|_| Error::internal("parts that got lost"))?;
-            (mixed, b, c, backend.linear(&short, step)?, None)
+            (mixed, b, c, backend.linear(&short, step)?, bias.as_ref())
         }
         _ => return Err(Error::internal("a selection that its layer does not have")),
     };
-    let params = ScanParams { spec, decay: &weights.decay, bias, skip: &weights.skip };
+    let params = ScanParams { spec: spec.scan(), decay: &weights.decay, bias, skip: &weights.skip };
     let mut y = backend.state_space(ScanInput { x: &x, b: &b, c: &c, step: &step }, &params, rows, states)?;
     let gate = backend.activate(&gate, Activation::Silu)?;
     let norm = |y: &B::Tensor| weights.norm.as_ref().map_or_else(|| Ok(y.clone()), |norm| backend.norm(y, norm));

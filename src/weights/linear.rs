@@ -77,9 +77,10 @@ pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
         floats(tensors, name, shape).cloned()
     };
     let weights = spec.weights.iter().map(weight).collect::<Result<_>>()?;
-    let bias = spec.bias.as_ref().map(|name| floats(tensors, name, &[spec.size]).cloned()).transpose()?;
+    let vector = |name: &String| floats(tensors, name, &[spec.size]).cloned();
+    let (times, bias) = (spec.times.as_ref().map(vector).transpose()?, spec.bias.as_ref().map(vector).transpose()?);
     let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
-    Ok(NormData { kind, weights, bias, size, heads, epsilon, offset, factor })
+    Ok(NormData { kind, weights, times, bias, size, heads, epsilon, offset, factor })
 }
 
 /// The numbers of a vector of the checkpoint. It may have more dimensions of size 1, and a single number none.

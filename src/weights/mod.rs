@@ -190,6 +190,8 @@ pub(crate) struct NormData {
     pub kind: NormKind,
     /// `[size]` for each head that has its own, in order; none when the weight is 1.
     pub weights: Vec<TensorView>,
+    /// `[size]`; the weight is multiplied by it.
+    pub times: Option<TensorView>,
     /// `[size]`.
     pub bias: Option<TensorView>,
     /// Width that is normalised.
@@ -210,7 +212,17 @@ impl NormData {
     pub fn rms(weight: &TensorView, epsilon: f32) -> Self {
         let size = weight.shape.iter().product();
         let weights = vec![weight.clone()];
-        Self { kind: NormKind::Rms, weights, bias: None, size, heads: 1, epsilon, offset: 0.0, factor: 1.0 }
+        Self {
+            kind: NormKind::Rms,
+            weights,
+            times: None,
+            bias: None,
+            size,
+            heads: 1,
+            epsilon,
+            offset: 0.0,
+            factor: 1.0,
+        }
     }
 }
 

@@ -56,7 +56,7 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
         }
     }
     for norm in spec.norms() {
-        names.extend(norm.weights.iter().chain(&norm.bias).cloned());
+        names.extend(norm.weights.iter().chain(&norm.times).chain(&norm.bias).cloned());
     }
     for layer in &spec.layers {
         names.extend(layer.vectors());

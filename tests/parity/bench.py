@@ -12,6 +12,8 @@ import inspect
 import json
 import sys
 import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import mlx.core as mx
@@ -30,21 +32,62 @@ DRAWS = 4
 
 
 def unvaried():
-    """Fields of `ModelArgs` that no two variants of a family differ in, and that are not listed as inert."""
+    """Fields of `ModelArgs` that no two variants of a family differ in, and that are not listed as inert. What a family
+    hands to a class of another counts for both: the text parts of models that also see are varied there."""
+    args_classes = {}
     for model_type, (_, inert, variants) in FAMILIES.items():
         configs = [config(model_type, variant) for variant in variants]
-        if "text_config" in configs[0] or model_type == "mistral":
-            continue
-        _, args_class = _get_classes(configs[0])
-        sizes = {
-            "model_type", "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size",
-            "num_key_value_heads", "rms_norm_eps", "rope_theta", "n_embd", "n_head", "n_layer", "n_positions",
-            "layer_norm_epsilon", "norm_eps", "block_dim",
-        }  # fmt: skip
+        for args_class, given in arguments(configs):
+            known, never = args_classes.setdefault(args_class, ([], set()))
+            known.append(given)
+            never.update(inert)
+    sizes = {
+        "model_type", "hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size",
+        "num_key_value_heads", "rms_norm_eps", "rope_theta", "n_embd", "n_head", "n_layer", "n_positions",
+        "layer_norm_epsilon", "norm_eps", "block_dim", "n_heads", "d_model", "n_layers", "model_dim", "num_heads",
+        "num_layers", "num_transformer_layers", "hidden_dim",
+    }  # fmt: skip
+    for args_class, (configs, inert) in args_classes.items():
         for name, parameter in inspect.signature(args_class).parameters.items():
             values = {json.dumps(c.get(name, parameter.default), default=str) for c in configs}
-            if name not in sizes and name not in inert and len(values) < 2 and name not in configs[0]:
-                yield f"{model_type}.{name}"
+            # A number that is given is no default: all is computed with it. A switch must be seen both ways.
+            given = [c[name] for c in configs if c.get(name) is not None]
+            if any(not isinstance(value, (bool, str)) for value in given):
+                continue
+            if name not in sizes and name not in inert and len(values) < 2:
+                yield f"{args_class.__module__.rpartition('.')[2]}.{args_class.__name__}.{name}"
+
+
+def arguments(configs):
+    """The classes of arguments that mlx-lm makes of configurations, each with what it was given."""
+    found = []
+    for base in configs:
+        model_class, args_class = _get_classes(base)
+        modules = [module for name, module in sys.modules.items() if name.startswith("mlx_lm.models.")]
+        values = {value for module in modules for value in vars(module).values() if inspect.isclass(value)}
+        with ExitStack() as stack:
+            for inner in filter(is_dataclass, values | {args_class}):
+                stack.enter_context(recorded(inner, found))
+            # mlx-lm's classes change what they are given.
+            model_class(args_class.from_dict(copy.deepcopy(base)))
+    return found
+
+
+@contextmanager
+def recorded(args_class, found):
+    """Notes what instances of a class are made of."""
+    init = args_class.__init__
+
+    def __init__(self, *args, **kwargs):
+        found.append((args_class, copy.deepcopy(kwargs)))
+        init(self, *args, **kwargs)
+
+    __init__.__wrapped__ = init
+    args_class.__init__ = __init__
+    try:
+        yield
+    finally:
+        args_class.__init__ = init
 
 
 def mixed(base, seed):

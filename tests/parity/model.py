@@ -1,15 +1,33 @@
 """What mlx-lm computes for a checkpoint."""
 
+import importlib
 import json
+import sys
 import tempfile
+import types
 from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
+from mlx_lm.models.base import create_attention_mask
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
+
+
+# OLMo's package is only asked whether it is there.
+sys.modules.setdefault("hf_olmo", types.ModuleType("hf_olmo"))
+olmo = importlib.import_module("mlx_lm.models.olmo")
+
+
+def added_mask(h, cache):
+    """mlx-lm's OLMo adds its mask to the scores, and fails where `create_attention_mask` gives a name."""
+    mask = create_attention_mask(h, cache, return_array=True)
+    return None if mask is None else mx.where(mask, 0.0, -mx.inf)
+
+
+olmo.create_attention_mask = added_mask
 
 
 class Embedding(nn.QuantizedEmbedding):
@@ -41,7 +59,9 @@ def logprobs(model, tokens, slices=None):
     """Of every token after each position; through the cache, because layers that share keys and values need one."""
     cache, parts = make_prompt_cache(model), []
     for length in slices or [len(tokens)]:
-        parts.append(model(mx.array([tokens[:length]]), cache=cache))
+        logits = model(mx.array([tokens[:length]]), cache=cache)
+        # A tied OLMo gives its cache, too.
+        parts.append(logits[0] if isinstance(logits, tuple) else logits)
         mx.eval(parts)
         tokens = tokens[length:]
     x = np.array(mx.concatenate(parts, axis=1)[0].astype(mx.float32)).astype(np.float64)

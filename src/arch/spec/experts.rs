@@ -27,6 +27,11 @@ pub struct Moe {
     pub post_norm: Option<Norm>,
     /// An expert that every row goes through.
     pub shared: Option<SharedExpert>,
+    /// The softmax of this product, `[2, hidden]`, weighs the chosen experts and the shared one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Linear>,
+    /// Choices beyond the experts that give the row as it is.
+    pub idle: usize,
 }
 
 /// What stands around experts that are narrower than the model.
@@ -57,6 +62,9 @@ pub struct SharedExpert {
 pub struct Routing {
     /// Experts of a row.
     pub top_k: usize,
+    /// Logits become `softcap * tanh(logits / softcap)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub softcap: Option<f32>,
     /// How scores are made.
     pub score: Score,
     /// Name of a tensor, `[experts]`, added to the scores to choose, but not to weigh.
@@ -69,6 +77,8 @@ pub struct Routing {
     pub scale: f32,
     /// Name of a tensor, `[experts]`, of factors.
     pub expert_scale: Option<String>,
+    /// Whether weights are factors of what experts see instead of what they give.
+    pub weighs_input: bool,
 }
 
 /// How logits of experts become scores.
@@ -79,6 +89,8 @@ pub enum Score {
     Softmax,
     /// The sigmoid of each.
     Sigmoid,
+    /// The root of the softplus of each.
+    SqrtSoftplus,
     /// Sparse mixer (Phi 3.5 MoE): one after the other, the softmax over those that are within twice this relative
     /// distance from the best that is left.
     SparseMixer(f32),
@@ -93,4 +105,6 @@ pub struct Groups {
     pub chosen: usize,
     /// A group is as good as the sum of its best scores, that many of them.
     pub best: usize,
+    /// Whether experts of other groups can't be chosen; else they count as 0, which may be more than a corrected score.
+    pub strict: bool,
 }

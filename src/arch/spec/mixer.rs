@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Linear, Norm, Rope, StateSpace};
+use super::{Linear, Norm, Rope, Scan, StateSpace};
 
 /// What mixes positions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,6 +18,10 @@ pub enum Mixer {
     Latent(Box<LatentAttention>),
     /// A selective state space.
     StateSpace(Box<StateSpace>),
+    /// Attention without a softmax.
+    Linear(Box<LinearAttention>),
+    /// Convolutions of keys and values, gated by queries.
+    GatedConv(Box<GatedConv>),
     /// Nothing: the layer is a feed-forward block alone.
     None,
 }
@@ -49,6 +53,11 @@ pub struct LatentAttention {
     pub expansion: Expansion,
     /// Of the parts that are rotated; they are not when absent.
     pub rope: Option<Rope>,
+    /// Queries grow with their position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_growth: Option<QueryGrowth>,
+    /// Whether each head's output is multiplied by the sigmoid of a number, which `input` gives last.
+    pub gated: bool,
     /// `[hidden, heads * value]`.
     pub output: Linear,
 }
@@ -107,8 +116,8 @@ pub struct Conv {
     /// Names of the weight's tensors, which have `channels` together, `[channels, width, 1]`; the last column is that of
     /// the current position.
     pub weights: Vec<String>,
-    /// Name of the bias's tensor, `[channels]`.
-    pub bias: Option<String>,
+    /// Names of the bias's tensors, which have `channels` together; none without.
+    pub biases: Vec<String>,
     /// Channels.
     pub channels: usize,
     /// Positions that count.
@@ -117,8 +126,8 @@ pub struct Conv {
 
 /// A gated delta net. After a convolution and SiLU, each head keeps a memory `S` (value width × key width):
 /// `S ← g S`, `S ← S + β (v - S k) kᵀ`, `y = S q`, with `q` and `k` of unit length (and `q` divided by the root of the
-/// key width), `g = exp(-exp(decay) softplus(a + step))`, `β = sigmoid(b)`. What comes out is normed, and multiplied by
-/// `silu(z)`; with [`ShortGates`] there is a `g` for each column of `S`, and the sigmoid of `z` counts.
+/// key width), `g = exp(-exp(decay) softplus(a + step))`, `β = rate_scale * sigmoid(b)`. What comes out is normed, and multiplied by
+/// `silu(z)`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GatedDelta {
     /// Heads of queries and keys; divides `value_heads`.
@@ -134,11 +143,20 @@ pub struct GatedDelta {
     pub input: Vec<Linear>,
     /// How `z` and `a` are made of short forms, if they are.
     pub short_gates: Option<ShortGates>,
+    /// Whether there is a `g` for each column of `S`.
+    pub decay_by_column: bool,
+    /// Whether what comes out is multiplied by the sigmoid of `z` instead of its SiLU.
+    pub sigmoid_gate: bool,
+    /// With this, `g = exp(lowest * sigmoid(exp(decay) (a + step)))`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowest_decay: Option<f32>,
     /// Over queries, keys and values.
     pub conv: Conv,
+    /// Factor of `β`; above 1 a memory may change its sign.
+    pub rate_scale: f32,
     /// Name of a tensor, `[value_heads]`.
     pub decay: String,
-    /// Name of a tensor, `[value_heads]`, or `[value_heads * key_dim]` with short gates.
+    /// Name of a tensor, `[value_heads]`, or `[value_heads * key_dim]` with a `g` for each column.
     pub step: String,
     /// Norm of each head's output.
     pub norm: Norm,
@@ -157,6 +175,64 @@ pub struct ShortGates {
     pub decay: Linear,
 }
 
+/// Linear attention whose memory fades (lightning attention, Qin et al. 2024). Each head keeps a memory `S` (width of a
+/// value × width of a key): `S ← exp(decay) S + v kᵀ`, `y = S q`. What comes out is normed and multiplied by the sigmoid
+/// of a gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinearAttention {
+    /// Heads, of queries as of keys and values.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Factor of queries.
+    pub scale: f32,
+    /// Queries, keys, values and the gate, in tensors or pieces of them.
+    pub input: Vec<Linear>,
+    /// Norm of each query head.
+    pub query_norm: Option<Norm>,
+    /// Norm of each key head.
+    pub key_norm: Option<Norm>,
+    /// Of queries and keys.
+    pub rope: Rope,
+    /// The logarithm of what a head keeps from one position to the next, below zero.
+    pub decays: Vec<f32>,
+    /// Norm of what comes out.
+    pub norm: Norm,
+    /// `[hidden, heads * head_dim]`.
+    pub output: Linear,
+}
+
+impl LinearAttention {
+    /// The sizes of its scan.
+    pub fn scan(&self) -> Scan {
+        let Self { heads, head_dim, .. } = *self;
+        // Steps are all 1.
+        Scan { heads, head_dim, groups: heads, state: head_dim, decay_by_state: false, limits: [1.0, 1.0] }
+    }
+}
+
+/// A gated convolution (Gear): `output(sigmoid(q * k) * v)`, where keys (normed) and values have gone through a
+/// convolution, and query heads share them as in attention.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GatedConv {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Queries, keys and values.
+    pub input: Vec<Linear>,
+    /// Norm of each query head.
+    pub query_norm: Norm,
+    /// Norm of each key head, before the convolution.
+    pub key_norm: Norm,
+    /// Over keys and values.
+    pub conv: Conv,
+    /// `[hidden, heads * head_dim]`.
+    pub output: Linear,
+}
+
 /// Grouped-query attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attention {
@@ -164,8 +240,16 @@ pub struct Attention {
     pub heads: usize,
     /// Key and value heads; divides `heads`.
     pub kv_heads: usize,
+    /// Whether query head `h` reads key head `h % kv_heads` instead of `h / (heads / kv_heads)`. `qkv` then lists query
+    /// heads by the key head that they read.
+    pub strided: bool,
     /// Width of a head.
     pub head_dim: usize,
+    /// Width of a value, where it is not that of a head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_dim: Option<usize>,
+    /// Factor of values, usually 1.
+    pub value_scale: f32,
     /// Factor of the scores, usually `head_dim^-0.5`.
     pub scale: f32,
     /// Queries, keys and values in this order, then the gate if there is one: a tensor each, or one that holds all
@@ -185,51 +269,73 @@ pub struct Attention {
     pub rope: Option<Rope>,
     /// Each position sees itself and the `window - 1` before it; all when absent.
     pub window: Option<usize>,
+    /// No position before the last multiple of this is seen (Llama 4); the window is not wider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<usize>,
     /// Name of a tensor, `[heads]`, of scores that take a share of the softmax and add nothing (attention sinks).
     pub sinks: Option<String>,
     /// Scores become `softcap * tanh(scores / softcap)`.
     pub softcap: Option<f32>,
     /// Queries grow with their position.
     pub query_growth: Option<QueryGrowth>,
-    /// The output is multiplied by the sigmoid of a gate, `heads * head_dim` wide.
-    pub gated: bool,
+    /// What the output is multiplied by.
+    pub gate: Option<Gate>,
     /// The layer whose keys and values this one reads, having none of its own.
     pub shares_kv_of: Option<usize>,
 }
 
-/// Queries are multiplied by `1 + beta * ln(1 + floor(position / original))` (Llama 4).
+/// What the output of attention is multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// The sigmoid of a gate as wide as the output.
+    Sigmoid,
+    /// The sigmoid of a number for each head.
+    HeadSigmoid,
+    /// The softplus of a number for each head.
+    HeadSoftplus,
+}
+
+/// Queries are multiplied by `1 + beta * ln(1 + floor((position + shift) / original))` (Llama 4).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct QueryGrowth {
     /// How much.
     pub beta: f32,
     /// Positions without growth.
     pub original: usize,
+    /// What the first position counts as.
+    pub shift: usize,
 }
 
 impl QueryGrowth {
     /// The factor of a query.
     pub fn factor(&self, position: usize) -> f32 {
-        1.0 + self.beta * ((1 + position / self.original.max(1)) as f32).ln()
+        1.0 + self.beta * ((1 + (position + self.shift) / self.original.max(1)) as f32).ln()
     }
 }
 
 impl Conv {
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.weights.iter().chain(&self.bias)
+        self.weights.iter().chain(&self.biases)
     }
 }
 
 impl Mixer {
     /// Whether a state is kept instead of keys and values.
     pub fn is_recurrent(&self) -> bool {
-        matches!(self, Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_))
+        match self {
+            Self::Attention(_) | Self::Latent(_) | Self::None => false,
+            Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_) => true,
+            Self::Linear(_) | Self::GatedConv(_) => true,
+        }
     }
 
     /// Names of the tensors that are neither matrices nor norms.
     pub(super) fn vectors(&self) -> Vec<String> {
         match self {
             Self::Attention(attention) => attention.sinks.iter().cloned().collect(),
-            Self::Latent(_) | Self::None => Vec::new(),
+            Self::Latent(_) | Self::Linear(_) | Self::None => Vec::new(),
+            Self::GatedConv(mixer) => mixer.conv.names().cloned().collect(),
             Self::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
             Self::GatedDelta(delta) => {
                 [&delta.decay, &delta.step].into_iter().chain(delta.conv.names()).cloned().collect()
@@ -247,6 +353,8 @@ impl Mixer {
                 delta.input.iter().chain(gates).chain([&delta.output]).collect()
             }
             Self::StateSpace(space) => space.linears(),
+            Self::Linear(linear) => linear.input.iter().chain([&linear.output]).collect(),
+            Self::GatedConv(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
             Self::None => Vec::new(),
             Self::Latent(latent) => {
                 let query = latent.query.iter().flat_map(|query| &query.linear);
@@ -268,6 +376,10 @@ impl Mixer {
             Self::ShortConv(_) | Self::None => Vec::new(),
             Self::GatedDelta(delta) => vec![&delta.norm],
             Self::StateSpace(space) => space.norms(),
+            Self::Linear(linear) => {
+                [&linear.query_norm, &linear.key_norm].into_iter().flatten().chain([&linear.norm]).collect()
+            }
+            Self::GatedConv(mixer) => vec![&mixer.query_norm, &mixer.key_norm],
             Self::Latent(latent) => latent.query.iter().map(|query| &query.norm).chain([&latent.latent_norm]).collect(),
         }
     }
@@ -281,6 +393,6 @@ impl GatedDelta {
 
     /// Numbers of `a` in a row.
     pub fn decays(&self) -> usize {
-        self.value_heads * if self.short_gates.is_some() { self.key_dim } else { 1 }
+        self.value_heads * if self.decay_by_column { self.key_dim } else { 1 }
     }
 }

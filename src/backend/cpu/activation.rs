@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: bool) -> Result<Tensor> {
     let halves = if gated { 2 } else { 1 };
     let allowed = match activation {
-        Activation::ClippedSwiglu { .. } => gated,
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => gated,
         Activation::Xielu { .. } => !gated,
         _ => true,
     };
@@ -35,7 +35,7 @@ pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: boo
 /// `x * sigmoid(gate)`.
 pub(super) fn sigmoid_gate(cpu: &Cpu, x: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let (width, gates) = (x.width(), gate.width());
-    if x.rows() != gate.rows() || (gates != width && gates != 1) {
+    if x.rows() != gate.rows() || gates == 0 || !width.is_multiple_of(gates) {
         let message = format!("{} × {width} gated by {} × {gates}", x.rows(), gate.rows());
         return Err(Error::internal(message));
     }
@@ -43,7 +43,7 @@ pub(super) fn sigmoid_gate(cpu: &Cpu, x: &Tensor, gate: &Tensor) -> Result<Tenso
     rows(cpu, x.rows(), width, |first, out| {
         let x = &data[first * width..][..out.len()];
         let gate = &gate[first * gates..][..out.len() / width * gates];
-        level.run(SigmoidGateRows { x, gate, width: if gates == 1 { width } else { 1 }, out });
+        level.run(SigmoidGateRows { x, gate, width: width / gates, out });
     })
 }
 
@@ -59,12 +59,20 @@ pub(super) fn scale(cpu: &Cpu, x: &Tensor, factor: f32) -> Result<Tensor> {
 
 /// `a * b`.
 pub(super) fn multiply(cpu: &Cpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    b.expect_width(a.width(), "a product of numbers")?;
-    if a.rows() != b.rows() {
-        return Err(Error::internal(format!("a product of {} and {} rows", a.rows(), b.rows())));
+    let (width, factors, a_data, b_data) = (a.width(), b.width(), a.data(), b.data());
+    if a.rows() != b.rows() || factors == 0 || !width.is_multiple_of(factors) {
+        let message = format!("a product of {} × {width} and {} × {factors}", a.rows(), b.rows());
+        return Err(Error::internal(message));
     }
-    let (width, a_data, b_data) = (a.width(), a.data(), b.data());
     rows(cpu, a.rows(), width, |first, out| {
+        if factors != width {
+            let parts = a_data[first * width..].chunks_exact(width / factors);
+            let parts = out.chunks_exact_mut(width / factors).zip(parts).zip(&b_data[first * factors..]);
+            for ((out, a), b) in parts {
+                out.iter_mut().zip(a).for_each(|(out, a)| *out = a * b);
+            }
+            return;
+        }
         for ((out, a), b) in out.iter_mut().zip(&a_data[first * width..]).zip(&b_data[first * width..]) {
             *out = a * b;
         }

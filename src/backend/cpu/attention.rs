@@ -128,7 +128,12 @@ fn check(
     caches: &[&mut KvCache],
 ) -> Result<Heads> {
     let AttentionParams { heads, kv_heads, head_dim, window, .. } = *params;
-    if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) || window == Some(0) {
+    if kv_heads == 0
+        || head_dim == 0
+        || !heads.is_multiple_of(kv_heads)
+        || window == Some(0)
+        || params.extras.chunk == Some(0)
+    {
         return Err(Error::internal(format!(
             "attention of {heads} heads over {kv_heads} of width {head_dim}, window {window:?}"
         )));
@@ -226,6 +231,7 @@ fn tiles<'a>(
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
                     window: params.window.unwrap_or(usize::MAX),
+                    chunk: params.extras.chunk.unwrap_or(usize::MAX),
                     softcap: params.extras.softcap,
                 };
                 let visible = queries.visible();

@@ -68,7 +68,8 @@ pub(super) fn experts(
     routing: &RoutingParams<'_, Cpu>,
 ) -> Result<Tensor> {
     let rule = routing.rule;
-    if logits.width() != experts.experts.len() || logits.rows() != x.rows() || rule.top_k > experts.experts.len() {
+    let choices = logits.width();
+    if choices < experts.experts.len() || logits.rows() != x.rows() || rule.top_k > choices {
         return Err(Error::internal(format!(
             "{} rows, {} × {} logits and {} choices for {} experts",
             x.rows(),
@@ -91,12 +92,20 @@ pub(super) fn experts(
     let width = experts.outputs;
     let mut given = cpu.arena.allocate(x.rows() * rule.top_k * width)?;
     for visits in visits.chunk_by(|a, b| a.expert == b.expert) {
-        let Expert { gate_up, down } = &experts.experts[visits[0].expert];
+        let Some(Expert { gate_up, down }) = experts.experts.get(visits[0].expert) else {
+            // A choice beyond the experts gives the row as it is.
+            x.expect_width(width, "a choice that is no expert")?;
+            for visit in visits {
+                let out = &mut given[(visit.row * rule.top_k + visit.choice) * width..][..width];
+                out.iter_mut().zip(x.row(visit.row)?).for_each(|(out, x)| *out = x * visit.weight);
+            }
+            continue;
+        };
         let gathered;
         let rows = match visits {
-            [_] if x.rows() == 1 => x,
+            [_] if x.rows() == 1 && !rule.weighs_input => x,
             _ => {
-                gathered = gather(cpu, x, visits)?;
+                gathered = gather(cpu, x, visits, rule.weighs_input)?;
                 &gathered
             }
         };
@@ -108,7 +117,8 @@ pub(super) fn experts(
         let y = linear(cpu, &hidden, down)?;
         for (visit, y) in visits.iter().zip(y.data().chunks_exact(width)) {
             let out = &mut given[(visit.row * rule.top_k + visit.choice) * width..][..width];
-            out.iter_mut().zip(y).for_each(|(out, y)| *out = y * visit.weight);
+            let weight = if rule.weighs_input { 1.0 } else { visit.weight };
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = y * weight);
         }
     }
     let mut out = cpu.arena.allocate(x.rows() * width)?;
@@ -122,10 +132,14 @@ pub(super) fn experts(
     Ok(Tensor::new(out, x.rows(), width))
 }
 
-fn gather(cpu: &Cpu, x: &Tensor, visits: &[Visit]) -> Result<Tensor> {
+/// The rows of some visits, times their weights if those count before the experts.
+fn gather(cpu: &Cpu, x: &Tensor, visits: &[Visit], weighed: bool) -> Result<Tensor> {
     let mut rows = cpu.arena.allocate(visits.len() * x.width())?;
     for (visit, row) in visits.iter().zip(rows.chunks_exact_mut(x.width())) {
         row.copy_from_slice(x.row(visit.row)?);
+        if weighed {
+            row.iter_mut().for_each(|x| *x *= visit.weight);
+        }
     }
     Ok(Tensor::new(rows, visits.len(), x.width()))
 }

@@ -6,9 +6,10 @@ use super::Cpu;
 use super::activation::columns;
 use super::elementwise::rows;
 use super::linear::Linear;
+use super::rope::Rope;
 use super::simd::Level;
 use super::tensor::Tensor;
-use crate::backend::HeadPart;
+use crate::backend::{HeadPart, Rows};
 use crate::error::{Error, Result};
 use crate::weights::LinearData;
 
@@ -78,6 +79,23 @@ pub(super) fn join_heads(cpu: &Cpu, parts: &[HeadPart<'_, Cpu>], heads: usize) -
                 }
                 at += width;
             }
+        }
+    })
+}
+
+/// See [`Backend::rotate`](crate::backend::Backend::rotate).
+pub(super) fn rotate(cpu: &Cpu, x: &Tensor, heads: usize, rope: &Rope, batch: &Rows) -> Result<Tensor> {
+    let (width, data) = (x.width(), x.data());
+    let head_dim = width / heads.max(1);
+    if heads == 0 || !width.is_multiple_of(heads) || rope.dims() > head_dim || x.rows() != batch.len() {
+        return Err(Error::internal(format!("{heads} heads of {} × {width} to rotate", x.rows())));
+    }
+    let angles = rope.angles(batch);
+    let angles = &*angles;
+    rows(cpu, x.rows(), width, |first, out| {
+        out.copy_from_slice(&data[first * width..][..out.len()]);
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            out.chunks_exact_mut(head_dim).for_each(|head| angles.rotate(first + row, head));
         }
     })
 }

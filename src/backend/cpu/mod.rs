@@ -248,6 +248,10 @@ impl Backend for Cpu {
         heads::head_columns(self, x, heads, columns)
     }
 
+    fn rotate(&self, x: &Tensor, heads: usize, rope: &Rope, rows: &Rows) -> Result<Tensor> {
+        heads::rotate(self, x, heads, rope, rows)
+    }
+
     fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {
         recurrent::short_conv(self, bcx, conv, rows, states)
     }

@@ -41,6 +41,11 @@ impl Norm {
         for weight in &mut weight {
             *weight = (*weight + offset) * factor;
         }
+        if let Some(times) = &data.times {
+            for (weight, times) in weight.iter_mut().zip(widen(level, times, size)?.iter().cycle()) {
+                *weight *= times;
+            }
+        }
         let bias = data.bias.as_ref().map_or(Ok(Vec::new()), |bias| widen(level, bias, size))?;
         let charge = PROCESS.charge(size_of_val(weight.as_slice()) + size_of_val(bias.as_slice()));
         Ok(Self { weight, epsilon, bias, kind, size, _charge: charge })

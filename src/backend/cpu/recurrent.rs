@@ -174,7 +174,10 @@ pub(super) fn gated_delta(
                 let own = head * of_head..(head + 1) * of_head;
                 let steps = steps[row * decays..][own.clone()].iter().zip(&params.step[own]);
                 for (keep, (step, bias)) in keeps.iter_mut().zip(steps) {
-                    *keep = self::keep(params.decay[head], step + bias);
+                    *keep = match spec.lowest_decay {
+                        None => self::keep(params.decay[head], step + bias),
+                        Some(lowest) => kept_at_least(lowest, params.decay[head], step + bias),
+                    };
                 }
                 let key_width = spec.key_heads * key_dim;
                 let at = head / (heads / spec.key_heads) * key_dim;
@@ -184,7 +187,7 @@ pub(super) fn gated_delta(
                     query: &qkv[at..][..key_dim],
                     key: &qkv[key_width + at..][..key_dim],
                     value: &qkv[2 * key_width + head * value_dim..][..value_dim],
-                    rate: sigmoid(rates[row * heads + head]),
+                    rate: spec.rate_scale * sigmoid(rates[row * heads + head]),
                     keep: match &*keeps {
                         [one] => DeltaKeep::All(*one),
                         each => DeltaKeep::Columns(each),
@@ -288,6 +291,12 @@ fn sigmoid(x: f32) -> f32 {
 fn softplus(x: f32) -> f64 {
     let x = f64::from(x);
     if x > 30.0 { x } else { x.exp().ln_1p() }
+}
+
+/// What is kept of a memory: `exp(lowest * sigmoid(exp(decay) * step))`.
+fn kept_at_least(lowest: f32, decay: f32, step: f32) -> f32 {
+    let open = 1.0 / (1.0 + (-f64::from(decay).exp() * f64::from(step)).exp());
+    (f64::from(lowest) * open).exp() as f32
 }
 
 /// What is kept of a memory: `exp(-exp(decay) * softplus(step))`.

@@ -9,9 +9,17 @@ pub(super) fn choose(
     correction: Option<&[f32]>,
     expert_scale: Option<&[f32]>,
 ) -> Vec<(usize, f32)> {
+    let capped: Vec<f32>;
+    let logits = match rule.softcap {
+        Some(cap) => {
+            capped = logits.iter().map(|x| (f64::from(cap) * f64::from(x / cap).tanh()) as f32).collect();
+            &capped
+        }
+        None => logits,
+    };
     let mut chosen = match rule.score {
         Score::SparseMixer(jitter) => sparse_mixer(logits, rule.top_k, jitter),
-        Score::Softmax | Score::Sigmoid => best_scores(rule, logits, correction),
+        Score::Softmax | Score::Sigmoid | Score::SqrtSoftplus => best_scores(rule, logits, correction),
     };
     if let Some(epsilon) = rule.normalize {
         let sum = chosen.iter().map(|(_, weight)| weight).sum::<f32>() + epsilon;
@@ -26,6 +34,7 @@ pub(super) fn choose(
 fn best_scores(rule: &Routing, logits: &[f32], correction: Option<&[f32]>) -> Vec<(usize, f32)> {
     let scores = match rule.score {
         Score::Sigmoid => logits.iter().map(|x| 1.0 / (1.0 + exp(-x))).collect(),
+        Score::SqrtSoftplus => logits.iter().map(|x| f64::from(*x).exp().ln_1p().sqrt() as f32).collect(),
         _ => softmax(logits),
     };
     let mut ranks = scores.clone();
@@ -38,7 +47,7 @@ fn best_scores(rule: &Routing, logits: &[f32], correction: Option<&[f32]>) -> Ve
     top(&ranks, rule.top_k).into_iter().map(|expert| (expert, scores[expert])).collect()
 }
 
-/// Sets the ranks of all groups but the best to 0, as those who trained such models do.
+/// Sets the ranks of all groups but the best to 0, as those who trained such models do, or rules them out.
 fn keep_groups(ranks: &mut [f32], groups: Groups) {
     let size = ranks.len() / groups.count.max(1);
     let worth = |group: &[f32]| top(group, groups.best).into_iter().map(|i| group[i]).sum::<f32>();
@@ -46,7 +55,7 @@ fn keep_groups(ranks: &mut [f32], groups: Groups) {
     let kept = top(&worths, groups.chosen);
     for (index, group) in ranks.chunks_exact_mut(size.max(1)).enumerate() {
         if !kept.contains(&index) {
-            group.fill(0.0);
+            group.fill(if groups.strict { f32::NEG_INFINITY } else { 0.0 });
         }
     }
 }
@@ -99,7 +108,17 @@ mod tests {
     use super::*;
 
     fn rule(top_k: usize, score: Score) -> Routing {
-        Routing { top_k, score, correction: None, groups: None, normalize: None, scale: 1.0, expert_scale: None }
+        Routing {
+            top_k,
+            softcap: None,
+            score,
+            correction: None,
+            groups: None,
+            normalize: None,
+            scale: 1.0,
+            expert_scale: None,
+            weighs_input: false,
+        }
     }
 
     fn experts(chosen: &[(usize, f32)]) -> Vec<usize> {
@@ -130,7 +149,7 @@ mod tests {
     fn only_the_best_groups_count() {
         // The best single expert is alone in its group; two others are better together.
         let logits = [4.0, -9.0, 1.0, 1.5, 2.0, 2.5];
-        let groups = Some(Groups { count: 3, chosen: 1, best: 2 });
+        let groups = Some(Groups { count: 3, chosen: 1, best: 2, strict: false });
         let chosen = choose(&Routing { groups, ..rule(2, Score::Sigmoid) }, &logits, None, None);
         assert_eq!(experts(&chosen), [5, 4]);
     }

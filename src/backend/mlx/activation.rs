@@ -16,6 +16,12 @@ pub(super) fn gate(gate_up: &Array, activation: Activation) -> Result<Array> {
     let up = raw::slice_axis(gate_up, axis, width / 2..width)?;
     match activation {
         Activation::ClippedSwiglu { alpha, limit } => clipped(&gate, &up, alpha, limit),
+        Activation::LimitedSwiglu { limit } => {
+            let number = |number: f32| scalar(number, gate.dtype());
+            let swish = ops::minimum(activate(&gate, Activation::Silu)?, &number(limit)?)?;
+            let up = ops::maximum(ops::minimum(&up, &number(limit)?)?, &number(-limit)?)?;
+            Ok(up.multiply(&swish)?)
+        }
         _ => Ok(activate(&gate, activation)?.multiply(&up)?),
     }
 }
@@ -25,6 +31,7 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
     let number = |number: f32| scalar(number, x.dtype());
     Ok(match activation {
         Activation::Silu => x.multiply(ops::sigmoid(x)?)?,
+        Activation::Softplus => ops::logaddexp(x, &number(0.0)?)?,
         Activation::Gelu => {
             let inner = ops::erf(x.multiply(&number(std::f32::consts::FRAC_1_SQRT_2)?)?)?;
             x.multiply(inner.add(&number(1.0)?)?)?.multiply(&number(0.5)?)?
@@ -45,7 +52,7 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             let below = below.multiply(&negative)?.add(&straight)?;
             ops::select(x.gt(&number(0.0)?)?, above, below)?
         }
-        Activation::ClippedSwiglu { .. } => {
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => {
             return Err(Fault::internal("a clipped SwiGLU without a gate"));
         }
     })
@@ -53,7 +60,17 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
 
 /// `x * sigmoid(gate)`.
 pub(super) fn sigmoid_gate(x: &Array, gate: &Array) -> Result<Array> {
-    Ok(x.multiply(ops::sigmoid(gate)?)?)
+    multiply(x, &ops::sigmoid(gate)?)
+}
+
+/// `a * b`, where `b` may have a number for each of equal parts of a row.
+pub(super) fn multiply(a: &Array, b: &Array) -> Result<Array> {
+    let (width, factors) = (a.dim(-1), b.dim(-1));
+    if width == factors || factors == 1 {
+        return Ok(a.multiply(b)?);
+    }
+    let parts = a.reshape(&[-1, factors, width / factors.max(1)])?;
+    Ok(parts.multiply(b.expand_dims(-1)?)?.reshape(a.shape())?)
 }
 
 /// `x * factor`.

@@ -124,6 +124,15 @@ pub(super) fn attention_shared(
     join(outputs)
 }
 
+/// [`crate::backend::Backend::rotate`].
+pub(super) fn rotate(x: &Array, heads: usize, rope: &Rope, rows: &Rows) -> Result<Array> {
+    let (count, width) = (x.dim(0), x.dim(1));
+    let grouped = x.reshape(&[count, raw::dim(heads)?, width / raw::dim(heads.max(1))?])?;
+    let turned = by_segment(&grouped, rows, Some(rope))?;
+    let flat = |x: &Array| Ok(x.transpose_axes(&[0, 2, 1, 3])?.reshape(&[-1, width])?);
+    join(turned.iter().map(flat).collect::<Result<_>>()?)
+}
+
 /// Norms and rotates `[rows, heads, head_dim]`, in the order that the model has; as [`by_segment`] gives them.
 fn normed_heads(x: &Array, norm: Option<&Norm>, params: &AttentionParams<'_, Mlx>, rows: &Rows) -> Result<Vec<Array>> {
     let Some(norm) = norm else { return by_segment(x, rows, params.rope) };
@@ -183,14 +192,23 @@ fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>>
 
 /// Attends from one sequence's queries, `[1, heads, rows, head_dim]`; gives `[rows, heads * head_dim]`.
 fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &AttentionParams<'_, Mlx>) -> Result<Array> {
+    if let Some(chunk) = params.extras.chunk {
+        let first = segment.position / chunk * chunk;
+        if first > visible.start {
+            let visible = visible.from(first, segment.position + segment.len)?;
+            return attend(queries, &visible, segment, params);
+        }
+    }
     let Visible { keys, values, start } = visible;
     let end = segment.position + segment.len;
     // What the first row sees is all there is, so only later rows may have to look away from the oldest positions.
     let window = params.window.filter(|&window| end - start > window);
     let grown = params.extras.query_growth.map(|growth| grow(queries, segment, growth)).transpose()?;
     let queries = grown.as_ref().unwrap_or(queries);
+    let chunk = params.extras.chunk.filter(|&chunk| end > (start / chunk + 1) * chunk);
     let narrow = match window {
-        Some(window) if segment.len > 1 => Some(mask(segment, *start, window)?),
+        _ if segment.len > 1 && chunk.is_some() => Some(mask(segment, *start, params.window.unwrap_or(end), chunk)?),
+        Some(window) if segment.len > 1 => Some(mask(segment, *start, window, None)?),
         _ => None,
     };
     let sinks = params.extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
@@ -206,7 +224,7 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
         _ => {
             // MLX's causal mask needs a name; without its kernel the mask is an array.
             let mask = match narrow {
-                None if segment.len > 1 => Some(mask(segment, *start, end)?),
+                None if segment.len > 1 => Some(mask(segment, *start, end, None)?),
                 narrow => narrow,
             };
             composed(queries, visible, mask.as_ref(), sinks.as_ref(), params)?
@@ -267,10 +285,13 @@ fn cast_ref(array: &Array, dtype: mlx_rs::Dtype) -> Result<Array> {
 }
 
 /// `[rows, positions]`: which positions from `start` on each row of the segment sees.
-fn mask(segment: &Segment, start: usize, window: usize) -> Result<Array> {
+fn mask(segment: &Segment, start: usize, window: usize, chunk: Option<usize>) -> Result<Array> {
     let end = raw::dim(segment.position + segment.len)?;
     let rows = ops::arange::<i32, i32>(raw::dim(segment.position)?, end, None)?.expand_dims(1)?;
     let positions = ops::arange::<i32, i32>(raw::dim(start)?, end, None)?.expand_dims(0)?;
     let oldest = rows.subtract(Array::from_int(raw::dim(window)? - 1))?;
-    Ok(positions.le(&rows)?.logical_and(positions.ge(&oldest)?)?)
+    let seen = positions.le(&rows)?.logical_and(positions.ge(&oldest)?)?;
+    let Some(chunk) = chunk else { return Ok(seen) };
+    let chunk = Array::from_int(raw::dim(chunk)?);
+    Ok(seen.logical_and(positions.floor_divide(&chunk)?.eq(rows.floor_divide(&chunk)?)?)?)
 }

@@ -54,6 +54,15 @@ pub(super) struct Visible {
     pub start: usize,
 }
 
+impl Visible {
+    /// The same from a later position on, to `end`.
+    pub(super) fn from(&self, start: usize, end: usize) -> Result<Self> {
+        let range = start - self.start..end - self.start;
+        let slice = |positions: &Positions| positions.zip(None, |array, _| raw::slice_axis(array, 2, range.clone()));
+        Ok(Self { keys: slice(&self.keys)?, values: slice(&self.values)?, start })
+    }
+}
+
 impl Positions {
     fn new(floats: Array, format: Option<QuantizationFormat>) -> Result<Self> {
         let Some(format) = format else { return Ok(Self::Floats(floats)) };

@@ -58,11 +58,24 @@ fn one_sequence(
     // One decay for all columns of a head's memory, or one for each.
     let columns = raw::dim(spec.decays() / value_heads.max(1))?;
     let gates = &[count, raw::dim(value_heads)?, columns];
-    let softplus = ops::logaddexp(step.add(params.step)?, Array::from_f32(0.0))?.reshape(gates)?;
-    let decay = ops::exp(params.decay)?.negative()?.reshape(&[1, raw::dim(value_heads)?, 1])?;
-    let keep = ops::exp(decay.multiply(softplus)?)?;
+    let step = step.add(params.step)?;
+    let decay = ops::exp(params.decay)?.reshape(&[1, raw::dim(value_heads)?, 1])?;
+    let keep = match spec.lowest_decay {
+        None => {
+            let softplus = ops::logaddexp(step, Array::from_f32(0.0))?.reshape(gates)?;
+            ops::exp(decay.negative()?.multiply(softplus)?)?
+        }
+        Some(lowest) => {
+            let open = ops::sigmoid(decay.multiply(step.reshape(gates)?)?)?;
+            ops::exp(open.multiply(&scalar(lowest, Dtype::Float32)?)?)?
+        }
+    };
     let memory = state.memory_or_zeros([value_heads, value_dim, key_dim])?;
-    let (y, memory) = scan(&query, &key, &value, &ops::sigmoid(rate)?, &keep, memory)?;
+    let mut rate = ops::sigmoid(rate)?;
+    if spec.rate_scale != 1.0 {
+        rate = rate.multiply(&scalar(spec.rate_scale, Dtype::Float32)?)?;
+    }
+    let (y, memory) = scan(&query, &key, &value, &rate, &keep, memory)?;
     state.set_memory(memory);
     Ok(y.reshape(&[count, raw::dim(value_heads * value_dim)?])?)
 }

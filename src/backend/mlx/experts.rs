@@ -3,7 +3,7 @@
 use mlx_rs::{Array, Dtype, ops, transforms};
 
 use super::Mlx;
-use super::activation::{activate, gate, wide};
+use super::activation::{activate, gate, softcap, wide};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
@@ -17,6 +17,7 @@ const SORTED: i32 = 64;
 
 /// Loaded experts.
 pub(crate) struct Experts {
+    count: i32,
     gate_up: Vec<Stacked>,
     down: Stacked,
     activation: Activation,
@@ -51,7 +52,7 @@ impl Experts {
             return Err(Fault::internal("experts without a matrix"));
         };
         transforms::eval(gate_up.iter().chain([&down]).flat_map(Stacked::arrays))?;
-        Ok(Self { gate_up, down, activation: data.activation, gated })
+        Ok(Self { count: raw::dim(count)?, gate_up, down, activation: data.activation, gated })
     }
 
     /// `x` as `[…, 1, inputs]`, each row through the expert that `chosen` names.
@@ -191,8 +192,29 @@ fn stored_alike(a: &LinearData, b: &LinearData) -> bool {
 
 /// See [`Backend::experts`](crate::backend::Backend::experts).
 pub(super) fn experts(x: &Array, logits: &Array, experts: &Experts, routing: &RoutingParams<'_, Mlx>) -> Result<Array> {
-    let (chosen, weights) = choose(logits, routing)?;
+    let (mut chosen, weights) = choose(logits, routing)?;
     let (rows, choices) = (x.dim(0), chosen.dim(1));
+    let mut own = weights.reshape(weights.shape())?;
+    let mut idle = None;
+    if logits.dim(1) > experts.count {
+        // Choices beyond the experts give the row as it is; another expert is asked in their place and not heard.
+        let beyond = chosen.ge(cast(Array::from_int(experts.count), chosen.dtype())?)?;
+        let nothing = scalar(0.0, weights.dtype())?;
+        idle = Some(ops::select(&beyond, &weights, &nothing)?.sum_axis(-1, true)?);
+        own = ops::select(&beyond, &nothing, &weights)?;
+        chosen = ops::select(&beyond, cast(Array::from_int(0), chosen.dtype())?, &chosen)?;
+    }
+    // With one choice a row's weight may be taken before the experts.
+    let weighed;
+    let x = match routing.rule.weighs_input {
+        true if choices == 1 => {
+            weighed = cast(x.multiply(&own)?, x.dtype())?;
+            own = ops::ones_like(&own)?;
+            &weighed
+        }
+        true => return Err(Fault::internal("weights before several experts")),
+        false => x,
+    };
     let y = if rows * choices >= SORTED {
         let flat = chosen.reshape(&[-1])?;
         let order = ops::argsort_axis(&flat, 0)?;
@@ -204,16 +226,27 @@ pub(super) fn experts(x: &Array, logits: &Array, experts: &Experts, routing: &Ro
     } else {
         experts.apply(&x.expand_dims_axes(&[-2, -3])?, &chosen, false)?.squeeze_axes(&[-2])?
     };
-    cast(y.multiply(weights.expand_dims(-1)?)?.sum_axis(1, false)?, x.dtype())
+    let mut y = y.multiply(own.expand_dims(-1)?)?.sum_axis(1, false)?;
+    if let Some(idle) = idle {
+        y = y.add(x.multiply(idle)?)?;
+    }
+    cast(y, x.dtype())
 }
 
 /// Numbers of the chosen experts and their weights in f32, `[rows, choices]` each.
 fn choose(logits: &Array, routing: &RoutingParams<'_, Mlx>) -> Result<(Array, Array)> {
-    let (rule, logits) = (routing.rule, wide(logits)?);
+    let (rule, mut logits) = (routing.rule, wide(logits)?);
+    if let Some(cap) = rule.softcap {
+        logits = softcap(&logits, cap)?;
+    }
     let (chosen, mut weights) = match rule.score {
         Score::SparseMixer(jitter) => sparse_mixer(&logits, rule.top_k, jitter)?,
         Score::Softmax => best(&ops::softmax_axis(&logits, -1, true)?, rule, routing.correction)?,
         Score::Sigmoid => best(&ops::sigmoid(&logits)?, rule, routing.correction)?,
+        Score::SqrtSoftplus => {
+            let softplus = ops::logaddexp(&logits, Array::from_f32(0.0))?;
+            best(&softplus.sqrt()?, rule, routing.correction)?
+        }
     };
     if let Some(epsilon) = rule.normalize {
         let mut sum = weights.sum_axis(-1, true)?;
@@ -243,14 +276,15 @@ fn best(scores: &Array, rule: &Routing, correction: Option<&Array>) -> Result<(A
     Ok((chosen, weights))
 }
 
-/// Sets the ranks (lower is better) of all groups but the best to 0.
+/// Sets the ranks (lower is better) of all groups but the best to 0, or rules them out.
 fn keep_groups(ranks: &Array, groups: Groups) -> Result<Array> {
     let grouped = ranks.reshape(&[ranks.dim(0), raw::dim(groups.count)?, -1])?.negative()?;
     let worth = ops::indexing::topk_axis(&grouped, raw::dim(groups.best)?, -1)?.sum_axis(-1, false)?;
     let lowest = ops::indexing::topk_axis(&worth, raw::dim(groups.chosen)?, -1)?.min_axis(-1, true)?;
     let kept = worth.ge(&lowest)?.expand_dims(-1)?;
     let ranks_again = grouped.negative()?;
-    Ok(ops::select(kept, &ranks_again, Array::from_f32(0.0))?.reshape(ranks.shape())?)
+    let out = if groups.strict { f32::INFINITY } else { 0.0 };
+    Ok(ops::select(kept, &ranks_again, Array::from_f32(out))?.reshape(ranks.shape())?)
 }
 
 /// Liu et al. 2023, as Phi 3.5 MoE infers with it.

@@ -199,7 +199,7 @@ impl Backend for Mlx {
     }
 
     fn multiply(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.run(|| Ok(a.0.multiply(&*b.0)?.into()))
+        self.run(|| Ok(activation::multiply(&a.0, &b.0)?.into()))
     }
 
     fn scale_columns(&self, x: &Tensor, factors: &Array) -> Result<Tensor> {
@@ -232,6 +232,10 @@ impl Backend for Mlx {
 
     fn head_columns(&self, x: &Tensor, heads: usize, columns: Range<usize>) -> Result<Tensor> {
         self.run(|| Ok(heads::head_columns(&x.0, heads, columns)?.into()))
+    }
+
+    fn rotate(&self, x: &Tensor, heads: usize, rope: &Rope, rows: &Rows) -> Result<Tensor> {
+        self.run(|| Ok(attention::rotate(&x.0, heads, rope, rows)?.into()))
     }
 
     fn short_conv(&self, bcx: &Tensor, conv: &Conv, rows: &Rows, states: &mut [State]) -> Result<Tensor> {

@@ -40,6 +40,9 @@ impl Norm {
                 weight = Some(if is_factor { array.multiply(&number)? } else { array.add(&number)? });
             }
         }
+        if let (Some(array), Some(times)) = (&weight, &data.times) {
+            weight = Some(array.multiply(float(raw::from_view(times)?)?)?);
+        }
         let bias = data.bias.as_ref().map(|bias| float(raw::from_view(bias)?)).transpose()?;
         for array in weight.iter().chain(&bias) {
             array.eval()?;

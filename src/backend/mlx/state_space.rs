@@ -9,7 +9,7 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::raw;
 use super::recurrent::{State, each};
-use crate::arch::spec::StateSpace;
+use crate::arch::spec::Scan;
 use crate::backend::{Rows, ScanInput, ScanParams};
 
 /// Positions that are taken together where a head has one decay: each looks at each.
@@ -63,7 +63,7 @@ struct Sequence {
 
 impl Sequence {
     fn new(x: &Array, b: &Array, c: &Array, step: &Array, params: &ScanParams<'_, Mlx>) -> Result<Self> {
-        let StateSpace { heads, head_dim, groups, state, limits: [low, high], .. } = *params.spec;
+        let Scan { heads, head_dim, groups, state, limits: [low, high], .. } = params.spec;
         let split = |array: &Array, parts: usize, width: usize| {
             array.reshape(&[array.dim(0), raw::dim(parts)?, raw::dim(width)?]).map_err(Fault::from)
         };
@@ -89,7 +89,7 @@ impl Sequence {
     /// One decay a head (Dao and Gu 2024, section 6): what positions give each other is a product of `C` and `B`, weighed
     /// by the decays between them. Gives `y`, `[rows, heads, head_dim]`, and the states after these positions.
     fn by_head(&self, params: &ScanParams<'_, Mlx>, before: &Array) -> Result<(Array, Array)> {
-        let StateSpace { heads, head_dim, groups, state, .. } = *params.spec;
+        let Scan { heads, head_dim, groups, state, .. } = params.spec;
         let rows = self.rows();
         let (groups, of_group) = (raw::dim(groups)?, raw::dim(heads / groups.max(1))?);
         let (heads, head_dim, state) = (raw::dim(heads)?, raw::dim(head_dim)?, raw::dim(state)?);
@@ -122,7 +122,7 @@ impl Sequence {
     /// A decay for each number of a state: states of all positions at once, by joining ever longer stretches. The same
     /// results as [`by_head`](Self::by_head).
     fn by_state(&self, params: &ScanParams<'_, Mlx>, before: &Array) -> Result<(Array, Array)> {
-        let StateSpace { heads, head_dim, groups, state, .. } = *params.spec;
+        let Scan { heads, head_dim, groups, state, .. } = params.spec;
         let rows = self.rows();
         let (groups, of_group) = (raw::dim(groups)?, raw::dim(heads / groups.max(1))?);
         let (heads, head_dim, state) = (raw::dim(heads)?, raw::dim(head_dim)?, raw::dim(state)?);

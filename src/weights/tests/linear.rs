@@ -11,7 +11,17 @@ fn open(list: &[(&str, &str, &[usize])]) -> Tensors {
 
 fn of_size(size: usize) -> Norm {
     let weights = vec!["n.weight".into()];
-    Norm { kind: NormKind::Rms, weights, bias: None, size, heads: 1, epsilon: 0.0, offset: 0.0, factor: 1.0 }
+    Norm {
+        kind: NormKind::Rms,
+        weights,
+        times: None,
+        bias: None,
+        size,
+        heads: 1,
+        epsilon: 0.0,
+        offset: 0.0,
+        factor: 1.0,
+    }
 }
 
 fn spec(bias: bool) -> Linear {

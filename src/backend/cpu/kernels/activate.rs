@@ -29,6 +29,7 @@ impl Kernel for ActivateRows<'_> {
                 let (gate, up) = (s.load(&lanes(gate)), s.load(&lanes(up)));
                 let y = match activation {
                     Activation::ClippedSwiglu { alpha, limit } => clipped(s, gate, up, alpha, limit),
+                    Activation::LimitedSwiglu { limit } => limited(s, gate, up, limit),
                     _ if gated => s.mul(apply(s, activation, gate), up),
                     _ => apply(s, activation, gate),
                 };
@@ -122,9 +123,20 @@ fn clipped<S: Simd>(s: S, gate: S::V, up: S::V, alpha: f32, limit: f32) -> S::V 
 }
 
 #[inline(always)]
+fn limited<S: Simd>(s: S, gate: S::V, up: S::V, limit: f32) -> S::V {
+    let swish = min(s, s.mul(gate, sigmoid(s, gate)), s.splat(limit));
+    s.mul(s.max(min(s, up, s.splat(limit)), s.splat(-limit)), swish)
+}
+
+#[inline(always)]
 fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
         Activation::Silu => s.mul(x, sigmoid(s, x)),
+        Activation::Softplus => {
+            let mut lanes: Lanes = [0.0; LANES];
+            s.store(x, &mut lanes);
+            s.load(&lanes.map(softplus))
+        }
         Activation::Gelu => s.mul(x, normal(s, x)),
         // What a sparse one leaves out is zero already.
         Activation::GeluTanh | Activation::SparseGeluTanh { .. } => gelu_tanh(s, x),
@@ -133,7 +145,7 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
             s.mul(positive, positive)
         }
         // Gated only, and computed above.
-        Activation::ClippedSwiglu { .. } => x,
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => x,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = s.splat(softplus(alpha_p));
             let negative = s.splat(beta + softplus(alpha_n));
@@ -146,8 +158,10 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     }
 }
 
+/// Computed in f64 and rounded once, so that it is the same on every system.
 fn softplus(x: f32) -> f32 {
-    (1.0 + f64::from(x).exp()).ln() as f32
+    let x = f64::from(x);
+    (if x > 30.0 { x } else { x.exp().ln_1p() }) as f32
 }
 
 /// `0.5 * (1 + tanh(z)) = sigmoid(2z)` with `z = sqrt(2/π) (x + 0.044715 x³)`.

@@ -1,7 +1,8 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
 use crate::arch::spec::{
-    Activation, Attention, Conv, Ffn, GatedDelta, LatentAttention, Layer, Mixer, Moe, Norm, Selection, Spec, StateSpace,
+    Activation, Attention, Conv, Ffn, GatedConv, GatedDelta, LatentAttention, Layer, LinearAttention, Mixer, Moe, Norm,
+    Selection, Spec, StateSpace,
 };
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
@@ -29,7 +30,12 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("epsilon of query norms", |spec| epsilon(attention(spec)?.query_norm.as_mut()?)),
     ("offset of norms", |spec| first(spec)?.mixer_norm.as_mut().map(|norm| norm.offset = 1.0 - norm.offset)),
-    ("mixer norm skipped", |spec| drop_it(&mut first(spec)?.mixer_norm)),
+    ("mixer norm skipped", |spec| {
+        // Not behind a norm of embeddings that does the same.
+        let normed = spec.embedding_norm.is_some();
+        let norm = &mut first(spec)?.mixer_norm;
+        if normed && norm.as_ref()?.weights.is_empty() { None } else { drop_it(norm) }
+    }),
     ("mixer post norm skipped", |spec| drop_it(&mut first(spec)?.mixer_post_norm)),
     ("feed-forward norm skipped", |spec| drop_it(&mut first(spec)?.ffn_norm)),
     ("feed-forward post norm skipped", |spec| drop_it(&mut first(spec)?.ffn_post_norm)),
@@ -48,12 +54,22 @@ const CHANGES: &[(&str, Change)] = &[
         Some(())
     }),
     ("rotary magnitude", |spec| {
-        rotating(spec)?.rope.as_mut()?.magnitude *= 1.05;
+        let attention = rotating(spec)?;
+        // A norm behind the rotation takes it back.
+        if attention.norm_after_rope && attention.query_norm.is_some() {
+            return None;
+        }
+        attention.rope.as_mut()?.magnitude *= 1.05;
         Some(())
     }),
     ("no rotation", |spec| drop_it(&mut rotating(spec)?.rope)),
     ("window one more", |spec| {
-        let window = sliding(spec)?.window.as_mut()?;
+        let attention = sliding(spec)?;
+        // Chunks end before the window does.
+        if attention.chunk.is_some() {
+            return None;
+        }
+        let window = attention.window.as_mut()?;
         *window += 1;
         Some(())
     }),
@@ -81,6 +97,8 @@ const CHANGES: &[(&str, Change)] = &[
     ("norms on the other side of the rotation", |spec| {
         let attention = attention(spec)?;
         attention.query_norm.as_ref().filter(|norm| norm.size == attention.head_dim && norm.heads == 1)?;
+        // Without weights, a norm and a rotation may change places.
+        attention.query_norm.as_ref().filter(|norm| !norm.weights.is_empty())?;
         attention.rope.as_ref()?;
         attention.norm_after_rope = !attention.norm_after_rope;
         Some(())
@@ -124,11 +142,64 @@ const CHANGES: &[(&str, Change)] = &[
         norm.epsilon = 1.0;
         Some(())
     }),
+    ("growth of latent queries dropped", |spec| drop_it(&mut latent(spec)?.query_growth)),
+    ("gate of latent attention dropped", |spec| {
+        let latent = latent(spec)?;
+        latent.gated.then(|| latent.gated = false)
+    }),
+    ("scale of the delta net's rate", |spec| {
+        delta(spec)?.rate_scale *= 0.8;
+        Some(())
+    }),
+    ("lowest decay of the delta net", |spec| {
+        *delta(spec)?.lowest_decay.as_mut()? *= 1.2;
+        Some(())
+    }),
+    ("decay of linear attention", |spec| {
+        linear_attention(spec)?.decays.iter_mut().for_each(|decay| *decay *= 1.5);
+        Some(())
+    }),
+    ("scale of linear attention", |spec| {
+        // A norm takes it back but for its epsilon.
+        linear_attention(spec)?.norm.epsilon = 1.0;
+        Some(())
+    }),
+    ("rotary base of linear attention", |spec| {
+        let frequencies = linear_attention(spec)?.rope.inverse_frequencies.iter_mut().skip(1);
+        frequencies.for_each(|frequency| *frequency *= 1.2);
+        Some(())
+    }),
+    ("norm of the gated convolution", |spec| epsilon(&mut gated_conv(spec)?.key_norm)),
+    ("chunk one more", |spec| {
+        let attention = find(spec, |attention| attention.chunk.is_some())?;
+        attention.chunk = attention.chunk.map(|chunk| chunk + 1);
+        attention.window = attention.window.map(|window| window + 1);
+        Some(())
+    }),
+    ("scale of values", |spec| {
+        let attention = attention(spec)?;
+        attention.value_dim?;
+        attention.value_scale *= 1.2;
+        Some(())
+    }),
+    ("shortcut dropped", |spec| drop_it(&mut first(spec)?.shortcut)),
+    ("norm between loops", |spec| {
+        let loops = spec.loops.as_mut()?;
+        loops.normed = !loops.normed;
+        Some(())
+    }),
+    ("cap of the router", |spec| drop_it(&mut moe(spec)?.routing.softcap)),
+    ("balance of experts dropped", |spec| drop_it(&mut moe(spec)?.balance)),
+    ("order of query heads", |spec| {
+        let attention = find(spec, |attention| attention.strided)?;
+        attention.strided = false;
+        Some(())
+    }),
     ("norm of the delta net", |spec| epsilon(&mut delta(spec)?.norm)),
     ("decay and step exchanged", |spec| {
         let delta = delta(spec)?;
-        // With short gates, there are more steps than decays.
-        delta.short_gates.is_none().then(|| std::mem::swap(&mut delta.decay, &mut delta.step))
+        // There may be more steps than decays.
+        (!delta.decay_by_column).then(|| std::mem::swap(&mut delta.decay, &mut delta.step))
     }),
     ("short gates exchanged", |spec| {
         let gates = delta(spec)?.short_gates.as_mut()?;
@@ -139,7 +210,10 @@ const CHANGES: &[(&str, Change)] = &[
         let weights = &mut conv(spec)?.weights;
         (weights.len() > 1).then(|| weights.rotate_left(1))
     }),
-    ("bias of the convolution dropped", |spec| drop_it(&mut conv(spec)?.bias)),
+    ("bias of the convolution dropped", |spec| {
+        conv(spec)?.biases.clear();
+        Some(())
+    }),
     ("norm of the state space", |spec| epsilon(state_space(spec)?.norm.as_mut()?)),
     ("norm of the state space skipped", |spec| drop_it(&mut state_space(spec)?.norm)),
     ("norm of the state space on the other side of the gate", |spec| {
@@ -193,8 +267,8 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("mixer beside dropped", |spec| drop_it(&mut first(spec)?.beside)),
     ("gate of attention dropped", |spec| {
-        let attention = find(spec, |attention| attention.gated)?;
-        attention.gated = false;
+        let attention = find(spec, |attention| attention.gate.is_some())?;
+        attention.gate = None;
         let rows = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
         let mut kept = 0;
         attention.qkv.retain(|part| {
@@ -227,6 +301,7 @@ const CHANGES: &[(&str, Change)] = &[
         Some(())
     }),
     ("cap of logits", |spec| drop_it(&mut spec.logit_softcap)),
+    ("norm of embeddings skipped", |spec| drop_it(&mut spec.embedding_norm)),
     ("positions dropped", |spec| drop_it(&mut spec.positions)),
     ("per-layer inputs' scale", |spec| {
         spec.per_layer_inputs.as_mut()?.table_scale *= 1.2;
@@ -235,8 +310,7 @@ const CHANGES: &[(&str, Change)] = &[
     ("output scale dropped", |spec| drop_it(&mut first(spec)?.output_scale)),
     ("one expert less", |spec| {
         let routing = &mut moe(spec)?.routing;
-        routing.top_k -= 1;
-        Some(())
+        (routing.top_k > 1).then(|| routing.top_k -= 1)
     }),
     ("weights of experts normalised or not", |spec| {
         let routing = &mut moe(spec)?.routing;
@@ -299,6 +373,20 @@ fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {
     })
 }
 
+fn linear_attention(spec: &mut Spec) -> Option<&mut LinearAttention> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+        Mixer::Linear(linear) => Some(&mut **linear),
+        _ => None,
+    })
+}
+
+fn gated_conv(spec: &mut Spec) -> Option<&mut GatedConv> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+        Mixer::GatedConv(mixer) => Some(&mut **mixer),
+        _ => None,
+    })
+}
+
 fn state_space(spec: &mut Spec) -> Option<&mut StateSpace> {
     spec.layers.iter_mut().flat_map(|layer| [&mut layer.mixer].into_iter().chain(&mut layer.beside)).find_map(|mixer| {
         let Mixer::StateSpace(space) = mixer else { return None };
@@ -312,6 +400,7 @@ fn conv(spec: &mut Spec) -> Option<&mut Conv> {
             Mixer::ShortConv(short) => &mut short.conv,
             Mixer::GatedDelta(delta) => &mut delta.conv,
             Mixer::StateSpace(space) => &mut space.conv,
+            Mixer::GatedConv(mixer) => &mut mixer.conv,
             _ => return None,
         })
     })

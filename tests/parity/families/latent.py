@@ -1,0 +1,124 @@
+"""Families with latent attention."""
+
+from .common import LATENT, LINEAR, YARN, longrope
+
+GLM_DSA = LATENT | {
+    "rope_theta": None, "rope_parameters": {"rope_theta": 10000.0}, "num_experts_per_tok": 3, "index_head_dim": 32,
+    "index_n_heads": 2, "index_topk": 64, "topk_method": "noaux_tc", "scoring_func": "sigmoid",
+    "norm_topk_prob": True, "n_group": 1, "topk_group": 1, "moe_layer_freq": 1, "attention_bias": False,
+}  # fmt: skip
+MISTRAL4 = LATENT | {
+    "norm_topk_prob": True, "topk_group": 1, "n_group": 1, "num_experts_per_tok": 3,
+    "rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16,
+        "llama_4_scaling_beta": 0.4, "mscale": 1.0, "mscale_all_dim": 1.0,
+    },
+}  # fmt: skip
+
+LONGCAT = {key: value for key, value in LATENT.items() if key not in ("num_hidden_layers", "moe_intermediate_size")} | {
+    "attention_method": "MLA", "zero_expert_type": "identity", "ffn_hidden_size": 128, "moe_topk": 4,
+    "expert_ffn_hidden_size": 64, "zero_expert_num": 4, "num_layers": 2, "mla_scale_q_lora": True,
+    "mla_scale_kv_lora": True, "attention_bias": False, "kv_lora_rank": 32, "q_lora_rank": 32,
+}  # fmt: skip
+
+FAMILIES = {
+    "deepseek_v2": ("latent attention, experts in groups", ["max_position_embeddings", "num_key_value_heads"], {
+        "plain": LATENT | {"topk_method": "gready", "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "q_lora_rank": None, "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2,
+            "num_experts_per_tok": 3, "first_k_dense_replace": 0, "moe_layer_freq": 2, "n_shared_experts": None,
+            "attention_bias": True, "rope_scaling": {"type": "yarn", "factor": 2.0}, "routed_scaling_factor": 1.0,
+        },
+    }),
+    "deepseek_v3": ("latent attention, absorbed; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func",
+    ], {
+        "plain": LATENT | {"rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "q_lora_rank": None, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48,
+        },
+    }),
+    "glm4_moe_lite": ("latent attention, absorbed; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "attention_dropout",
+        "partial_rotary_factor", "tie_word_embeddings", "num_nextn_predict_layers", "quantization",
+    ], {
+        "plain": LATENT | {"num_experts_per_tok": 3},
+        "groups": LATENT | {
+            "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2, "q_lora_rank": None,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "rope_scaling": YARN | {"type": "yarn"},
+        },
+    }),
+    "minicpm3": ("latent attention, multipliers", [
+        "max_position_embeddings", "rope_traditional", "num_key_value_heads",
+    ], {
+        "plain": LATENT | {
+            "dim_model_base": 32, "scale_depth": 1.4, "scale_emb": 3.0, "rope_scaling": longrope(8),
+            "qk_rope_head_dim": 16,
+        },
+        "tied": LATENT | {
+            "dim_model_base": 32, "scale_depth": 0.9, "scale_emb": 2.0, "rope_scaling": longrope(8) | {
+                "original_max_position_embeddings": 32,
+            }, "qk_rope_head_dim": 16, "attention_bias": True, "tie_word_embeddings": True,
+        },
+    }),
+    "youtu_llm": ("latent attention", ["max_position_embeddings", "num_key_value_heads"], {
+        "plain": LATENT,
+        "untied": LATENT | {
+            "q_lora_rank": None, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
+            "rope_traditional": False, "rope_scaling": LINEAR, "v_head_dim": 32, "kv_lora_rank": 64,
+        },
+    }),
+    # Within index_topk positions the indexer changes nothing.
+    "deepseek_v32": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
+        "index_n_heads", "index_topk", "indexer_rope_interleave",
+    ], {
+        "plain": LATENT | {
+            "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3, "index_head_dim": 32,
+            "index_n_heads": 2, "index_topk": 64,
+        },
+        "groups": LATENT | {
+            "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 32, "index_n_heads": 2,
+        },
+    }),
+    "glm_moe_dsa": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
+        "index_n_heads", "index_topk", "indexer_rope_interleave", "rope_scaling", "rope_theta",
+    ], {
+        "plain": GLM_DSA,
+        "groups": GLM_DSA | {
+            "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48,
+            "rope_parameters": YARN | {"rope_theta": 500.0},
+        },
+    }),
+    "mistral4": ("latent attention, absorbed; queries that grow; softmax routing", [
+        "max_position_embeddings", "num_key_value_heads", "head_dim", "qk_head_dim", "rope_theta", "rope_scaling",
+    ], {
+        "plain": MISTRAL4,
+        "groups": MISTRAL4 | {
+            "q_lora_rank": None, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "first_k_dense_replace": 0,
+            "attention_bias": True, "norm_topk_prob": False, "routed_scaling_factor": 1.0, "v_head_dim": 48,
+            "tie_word_embeddings": True, "rope_interleave": False, "n_shared_experts": 2,
+            "rope_parameters": {
+                "rope_theta": 500.0, "llama_4_scaling_beta": 0.2, "original_max_position_embeddings": 8,
+            },
+        },
+    }),
+    "longcat_flash": ("latent attention, absorbed; experts beside the next block; choices that are no experts", [
+        "max_position_embeddings", "attention_method", "zero_expert_type", "mla_scale_q_lora", "mla_scale_kv_lora",
+        "norm_topk_prob",
+    ], {
+        "plain": LONGCAT,
+        "other": LONGCAT | {
+            "zero_expert_num": 2, "moe_topk": 3, "attention_bias": True, "router_bias": True, "norm_topk_prob": True,
+            "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32, "num_layers": 1,
+        },
+    }),
+}  # fmt: skip

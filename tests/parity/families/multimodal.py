@@ -1,0 +1,77 @@
+"""Families of which the text part runs."""
+
+from .common import BASE, GEMMA4, LATENT, LFM, MINISTRAL, MOE, YARN
+
+MINIMAX_M3 = {
+    "model_type": "minimax_m3", "num_hidden_layers": 3, "head_dim": 16, "intermediate_size": 64,
+    "dense_intermediate_size": 128, "shared_intermediate_size": 64, "num_local_experts": 6, "num_experts_per_tok": 3,
+    "mlp_layer_types": ["dense", "sparse", "sparse"],
+    "sparse_attention_config": {
+        "sparse_num_index_heads": 2, "sparse_index_dim": 16, "sparse_block_size": 8, "sparse_topk_blocks": 8,
+        "sparse_local_block": 1, "sparse_attention_freq": [0, 1, 1],
+    },
+}  # fmt: skip
+
+FAMILIES = {
+    "gemma3": ("text part", ["model_type"], {
+        "plain": {"text_config": {
+            "model_type": "gemma3_text", "hidden_size": 64, "num_hidden_layers": 3, "intermediate_size": 128,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 0.01,
+            "sliding_window": 9, "sliding_window_pattern": 2,
+        }},
+    }),
+    "gemma4": ("text part", ["model_type"], {
+        "plain": {"text_config": GEMMA4 | {
+            "model_type": "gemma4_text", "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "rms_norm_eps": 0.01,
+        }},
+    }),
+    "mistral3": ("text part", ["model_type"], {
+        "llama": {"text_config": BASE | {"model_type": "mistral", "head_dim": 32}},
+        "ministral": {"text_config": BASE | MINISTRAL | {"model_type": "ministral3", "tie_word_embeddings": True}},
+    }),
+    "qwen2_vl": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "qwen2"}}}),
+    "qwen3_vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | {
+            "model_type": "qwen3", "head_dim": 16, "tie_word_embeddings": True,
+            "rope_scaling": {"rope_type": "mrope", "type": "mrope", "mrope_section": [2, 3, 3]},
+        }},
+    }),
+    "qwen3_vl_moe": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | MOE | {
+            "model_type": "qwen3_moe", "head_dim": 16, "decoder_sparse_step": 1, "mlp_only_layers": [],
+            "tie_word_embeddings": False, "norm_topk_prob": True,
+        }},
+    }),
+    "pixtral": ("text part", ["model_type"], {"plain": {"text_config": BASE | {"model_type": "mistral"}}}),
+    "lfm2-vl": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LFM | {
+            "model_type": "lfm2", "full_attn_idxs": [1], "block_dim": 64, "block_multiple_of": 32,
+            "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": False, "block_ff_dim": 128,
+        }},
+    }),
+    "kimi_vl": ("text part", ["model_type", "topk_method", "scoring_func"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+        "groups": {"text_config": BASE | LATENT | {
+            "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2, "first_k_dense_replace": 0,
+            "attention_bias": True, "norm_topk_prob": False, "rope_scaling": YARN | {"type": "yarn"},
+        }},
+    }),
+    "kimi_k25": ("text part", ["model_type"], {
+        "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "minimax_m3_vl": ("text part; experts with clipped gates; up to the positions that the indexer leaves alone", [
+        "model_type", "layer_types", "sparse_attention_freq", "index_n_heads", "index_head_dim", "index_block_size",
+        "index_topk_blocks", "index_local_blocks",
+    ], {
+        "plain": {"text_config": BASE | MINIMAX_M3 | {"partial_rotary_factor": 0.25}},
+        "other": {"text_config": BASE | MINIMAX_M3 | {
+            "dense_intermediate_size": 96, "shared_intermediate_size": 96, "num_experts_per_tok": 2, "head_dim": 32,
+            "rotary_dim": 8, "tie_word_embeddings": True, "routed_scaling_factor": 1.5, "use_qk_norm": False,
+            "use_gemma_norm": False, "swiglu_alpha": 1.2, "swiglu_limit": 0.8, "moe_layer_freq": [1, 0, 1],
+            "mlp_layer_types": None, "sparse_attention_config": None, "rope_parameters": YARN | {
+                "rope_theta": 500.0, "partial_rotary_factor": 0.25,
+            },
+        }},
+    }),
+}  # fmt: skip

@@ -24,6 +24,7 @@ pub(super) fn linear_moe(config: &Config) -> Result<Spec> {
         1,
     )?;
     let moe = Experts::read(config, 4, Generation::Linear)?;
+    let attends = attending(config, sizes.layers)?;
     let (bias, qkv_bias) = (config.bool_or("use_bias", false)?, config.bool_or("use_qkv_bias", false)?);
     if config.bool_or("norm_head", false)? {
         return Err(config.unsupported("norm_head", "is not supported"));
@@ -34,7 +35,7 @@ pub(super) fn linear_moe(config: &Config) -> Result<Spec> {
     let tied = config.bool_or("tie_word_embeddings", false)?;
     let spec = blocks::decoder(config, &sizes, context, tied, |i| {
         let ffn = moe.block(&sizes, i);
-        if !attends(config, i, &sizes) {
+        if !attends[i] {
             return sizes.layer_with(i, Mixer::Linear(Box::new(lightning.mixer(i, sizes.layers, qkv_bias, bias))), ffn);
         }
         let norm = |part| normed.then(|| sizes.norm_of(attention_name(i, part), sizes.head_dim));
@@ -57,6 +58,7 @@ pub(super) fn hybrid(config: &Config) -> Result<Spec> {
         Lightning::read(config, &sizes, false, 0)
     })?;
     let moe = Experts::read(config, 1, Generation::Hybrid)?;
+    let attends = attending(config, sizes.layers)?;
     let (bias, qkv_bias) = (config.bool_or("use_bias", false)?, config.bool_or("use_qkv_bias", false)?);
     let context = blocks::context_length(config, 131_072)?;
     let forced = json!({"attention_bias": qkv_bias});
@@ -66,7 +68,7 @@ pub(super) fn hybrid(config: &Config) -> Result<Spec> {
     let tied = config.bool_or("tie_word_embeddings", false)?;
     let mut spec = blocks::decoder(config, &sizes, context, tied, |i| {
         let ffn = moe.block(&sizes, i);
-        match attends(config, i, &sizes) {
+        match attends[i] {
             true => latent.layer(&sizes, i, true, ffn),
             false => {
                 let mixer = lightning.mixer(i, sizes.layers, qkv_bias, bias);
@@ -101,13 +103,14 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
         let sizes = Sizes::read(config)?;
         let context = blocks::context_length(config, 131_072)?;
         let moe = Experts::read(config, 4, Generation::Third)?;
+        let attends = attending(config, sizes.layers)?;
         let latent = Latent::read(config, &sizes, context, true)?;
         let lowest = config.f64_or("kda_lower_bound", -5.0, -1e6..=0.0)? as f32;
         let conv = config.usize_or("short_conv_kernel_size", 4, 2..=64)?;
         let tied = config.bool_or("tie_word_embeddings", false)?;
         let mut spec = blocks::decoder(config, &sizes, context, tied, |i| {
             let ffn = moe.block(&sizes, i);
-            if !attends(config, i, &sizes) {
+            if !attends[i] {
                 return sizes.layer_with(i, Mixer::GatedDelta(delta(&sizes, i, conv, lowest)), ffn);
             }
             let mut layer = latent.layer(&sizes, i, true, ffn);
@@ -164,10 +167,11 @@ fn delta(sizes: &Sizes, i: usize, conv: usize, lowest: f32) -> GatedDelta {
     }
 }
 
-/// Whether a layer is the last of its group, or belongs to no whole group.
-fn attends(config: &Config, layer: usize, sizes: &Sizes) -> bool {
-    let group = config.usize("layer_group_size", 1..=MAX_LAYERS).unwrap_or(1);
-    (layer + 1).is_multiple_of(group) || layer >= sizes.layers / group * group
+/// Whether each layer is the last of its group, or belongs to no whole group.
+fn attending(config: &Config, layers: usize) -> Result<Vec<bool>> {
+    let group = config.usize("layer_group_size", 1..=MAX_LAYERS)?;
+    let attends = |i: usize| (i + 1).is_multiple_of(group) || i >= layers / group * group;
+    Ok((0..layers).map(attends).collect())
 }
 
 fn renamed(spec: Spec) -> Spec {
@@ -202,7 +206,6 @@ impl Lightning {
             let message = format!("does not divide the width of {}", sizes.query_width());
             return Err(config.corrupt("group_norm_size", message));
         }
-        config.usize("layer_group_size", 1..=MAX_LAYERS)?;
         Ok(Self {
             sizes: sizes.clone(),
             rope: hybrid_rope(config, sizes.head_dim, traditional, 1.0)?,

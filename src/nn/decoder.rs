@@ -138,8 +138,8 @@ impl<B: Backend> Decoder<B> {
                 streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
                 continue;
             }
-            let before = carried.take();
-            x = self.run_layer(layer, spec, &x, index, rows, sequences, &mut carried)?;
+            let before;
+            (before, (x, carried)) = (carried.take(), self.run_layer(layer, spec, &x, index, rows, sequences)?);
             if let Some(before) = before {
                 x = self.backend.add(&x, &before)?;
             }
@@ -172,6 +172,7 @@ impl<B: Backend> Decoder<B> {
         positions.map(position).collect()
     }
 
+    /// A layer, and what its second feed-forward block gives for after the next one.
     fn run_layer(
         &self,
         layer: &Layer<B>,
@@ -180,8 +181,7 @@ impl<B: Backend> Decoder<B> {
         index: usize,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
-        shortcut: &mut Option<B::Tensor>,
-    ) -> Result<B::Tensor> {
+    ) -> Result<(B::Tensor, Option<B::Tensor>)> {
         let backend = &*self.backend;
         if spec.parallel {
             let (first, last) = layer.mixer.projections()?;
@@ -193,10 +193,11 @@ impl<B: Backend> Decoder<B> {
                 None => normed,
             };
             let x = backend.linear_add(&mixed, last, x)?;
-            return match &layer.ffn {
-                Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
-                block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
+            let x = match &layer.ffn {
+                Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x)?,
+                block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?)?,
             };
+            return Ok((x, None));
         }
         let h = match (&layer.beside, &spec.beside) {
             (Some(beside), Some(beside_spec)) => {
@@ -221,11 +222,13 @@ impl<B: Backend> Decoder<B> {
                 self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?
             }
         };
-        if let (Some(block), Some(spec)) = (&layer.shortcut, &spec.shortcut) {
-            let normed = self.norm(&h, layer.ffn_norm.as_ref())?;
-            *shortcut = Some(ffn::ffn(backend, block, spec, &normed)?);
-        }
-        self.run_ffn(layer, spec, h)
+        let aside = match (&layer.shortcut, &spec.shortcut) {
+            (Some(block), Some(spec)) => {
+                Some(ffn::ffn(backend, block, spec, &self.norm(&h, layer.ffn_norm.as_ref())?)?)
+            }
+            _ => None,
+        };
+        Ok((self.run_ffn(layer, spec, h)?, aside))
     }
 
     pub(super) fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {

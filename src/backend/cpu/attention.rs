@@ -231,7 +231,7 @@ fn tiles<'a>(
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
                     window: params.window.unwrap_or(usize::MAX),
-                    chunk: params.extras.chunk.unwrap_or(usize::MAX),
+                    chunk: params.extras.chunk,
                     softcap: params.extras.softcap,
                 };
                 let visible = queries.visible();

@@ -27,8 +27,8 @@ pub(in super::super) struct Queries<'a> {
     pub positions: usize,
     /// Positions that each sees, itself included; `usize::MAX` for all.
     pub window: usize,
-    /// None before the last multiple of this is seen; `usize::MAX` for no such limit.
-    pub chunk: usize,
+    /// None before the last multiple of this is seen.
+    pub chunk: Option<usize>,
     /// Scores become `softcap * tanh(scores / softcap)`.
     pub softcap: Option<f32>,
 }
@@ -48,7 +48,8 @@ impl Queries<'_> {
     #[inline(always)]
     fn sees(&self, index: usize) -> Range<usize> {
         let end = self.position + index + 1;
-        end.saturating_sub(self.window).max((end - 1) / self.chunk * self.chunk)..end
+        let chunk = self.chunk.map_or(0, |chunk| (end - 1) / chunk * chunk);
+        end.saturating_sub(self.window).max(chunk)..end
     }
 
     /// The part of [`sees`](Self::sees) in a block, counted from its start; empty when nothing.

@@ -14,7 +14,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
             return Err(config.unsupported(key, "is not supported"));
         }
     }
-    let times = match config.f64s("loop_loss_weights", f64::MIN..=f64::MAX)? {
+    let times = match config.f64s("loop_loss_weights", -1e9..=1e9)? {
         Some(weights) if !weights.is_empty() => weights.len() + 1,
         _ => config.usize_or("num_loops", 1, 1..=64)?,
     };

@@ -398,7 +398,7 @@ FAMILIES = {
     ], {
         "plain": {"head_dim": 16},
         "loops": {
-            "num_loops": 3, "head_dim": 32, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True,
+            "num_loops": 2, "head_dim": 32, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True,
             "rope_scaling": LLAMA3,
         },
         "bare": {"loop_loss_weights": [0.5], "skip_loop_final_norm": True, "head_dim": 16},

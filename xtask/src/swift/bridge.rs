@@ -11,7 +11,7 @@ pub fn run(bench: &Bench) -> Result<u64> {
     // A folder of its own: cargo would put this build's libraries in the place of others.
     let target = bench.root.join("target/swift-bridge");
     let mut cargo = Command::new(sh::cargo());
-    sh::run(cargo.current_dir(&folder).args(["build", "--quiet", "--locked", "--target-dir"]).arg(&target))?;
+    sh::run(cargo.current_dir(&folder).args(["build", "--quiet", "--target-dir"]).arg(&target))?;
     let program = bench.output.join("bridge");
     let mut swiftc = bench.command("swiftc", &folder);
     swiftc.args(["-swift-version", "6", "-import-objc-header", "bridging-header.h"]);

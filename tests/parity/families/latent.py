@@ -17,7 +17,7 @@ MISTRAL4 = LATENT | {
 
 LONGCAT = {key: value for key, value in LATENT.items() if key not in ("num_hidden_layers", "moe_intermediate_size")} | {
     "attention_method": "MLA", "zero_expert_type": "identity", "ffn_hidden_size": 128, "moe_topk": 4,
-    "expert_ffn_hidden_size": 64, "zero_expert_num": 4, "num_layers": 2, "mla_scale_q_lora": True,
+    "expert_ffn_hidden_size": 64, "zero_expert_num": 4, "num_layers": 1, "mla_scale_q_lora": True,
     "mla_scale_kv_lora": True, "attention_bias": False, "kv_lora_rank": 32, "q_lora_rank": 32,
 }  # fmt: skip
 
@@ -116,9 +116,11 @@ FAMILIES = {
         "norm_topk_prob",
     ], {
         "plain": LONGCAT,
+        # So many blocks make of rounding, with scales of powers of two, what no check can tell.
+        "pairs": LONGCAT | {"num_layers": 2, "_floats": True},
         "other": LONGCAT | {
             "zero_expert_num": 2, "moe_topk": 3, "attention_bias": True, "router_bias": True, "norm_topk_prob": True,
-            "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32, "num_layers": 1,
+            "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32,
         },
     }),
 }  # fmt: skip

@@ -34,7 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "output", "VERSION",
         ],
     ),
-    ("catalog", &["error", "object", "arch", "backend::Precision", "engine", "hub"]),
+    ("catalog", &["error", "object", "arch", "backend::KvBits", "backend::Precision", "engine", "hub"]),
 ];
 
 /// What nobody may name beside the module itself and the engine, which picks one.

@@ -124,6 +124,8 @@ pub(super) enum Stored {
 
 /// The families whose routers mlx-lm keeps as floats.
 const DENSE_ROUTERS: &[&str] = &[
+    "bailing_moe_v3",
+    "deepseek",
     "deepseek_v2",
     "deepseek_v3",
     "deepseek_v32",
@@ -131,15 +133,48 @@ const DENSE_ROUTERS: &[&str] = &[
     "exaone_moe",
     "glm4_moe",
     "glm4_moe_lite",
+    "glm_moe_dsa",
     "joyai_llm_flash",
     "kimi_k2",
     "kimi_k25",
     "kimi_vl",
+    "mimo_v2_flash",
     "nemotron_h",
     "solar_open",
 ];
 /// The families whose routers are quantized like all else; others have 8 bits.
-const USUAL_ROUTERS: &[&str] = &["ernie4_5_moe", "mixtral", "olmoe", "phimoe", "qwen2_moe"];
+const USUAL_ROUTERS: &[&str] = &[
+    "ernie4_5_moe",
+    "hunyuan",
+    "llama4",
+    "llama4_text",
+    "mistral4",
+    "mixtral",
+    "olmoe",
+    "phimoe",
+    "phixtral",
+    "qwen2_moe",
+];
+/// Other matrices that mlx-lm keeps as floats, by family and end of name.
+const DENSE: &[(&str, &[&str])] = &[
+    ("bailing_hybrid", &["attention.embed_q", "attention.unembed_out"]),
+    (
+        "bailing_moe_v3",
+        &[
+            "model.word_embeddings",
+            "lm_head",
+            "attention.b_proj",
+            "attention.embed_q",
+            "attention.g_proj",
+            "attention.kv_a_proj_with_mqa",
+            "attention.q_a_proj",
+            "attention.q_b_proj",
+            "attention.q_proj",
+            "attention.unembed_out",
+        ],
+    ),
+    ("spark2_5", &["self_attn.g_proj"]),
+];
 
 /// Decides the format of each matrix, as mlx-lm's `quantize_model` does it.
 pub(super) struct Rule<'a> {
@@ -192,6 +227,10 @@ impl<'a> Rule<'a> {
             let (low, high) = recipe.bits();
             let bits = if self.gets_more(name) { high } else { low };
             return Ok(Stored::Own(QuantizationFormat { bits, ..self.format }));
+        }
+        let mut dense = DENSE.iter().filter(|(of, _)| *of == family).flat_map(|(_, ends)| *ends);
+        if dense.any(|end| name.ends_with(end)) {
+            return Ok(Stored::Dense);
         }
         if !self.is_delicate(name) {
             return Ok(Stored::Usual(self.format));

@@ -259,8 +259,8 @@ fn declared(config: &Value) -> Option<Dtype> {
 /// Tensors whose precision matters, which mlx-lm keeps as they are.
 fn keeps_dtype(family: &str, name: &str) -> bool {
     let decays = ["kimi_linear", "nemotron_h", "qwen3_5", "qwen3_5_moe"];
-    name.contains("e_score_correction_bias") && family != "dots1"
-        || name.contains("expert_bias")
+    let of_router = ["e_score_correction_bias", "expert_bias", "router_bias"];
+    of_router.iter().any(|part| name.contains(part)) && !matches!(family, "bailing_moe_v3" | "dots1")
         || name.ends_with("A_log") && decays.contains(&family)
         || name.ends_with("dt_bias") && family == "kimi_linear"
 }

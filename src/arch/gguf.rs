@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::blocks::MAX_HEAD_DIM;
 use super::from_config;
 use super::spec::{Attention, Mixer, Norm, Spec};
 use crate::error::{Code, Error, Result};
@@ -377,6 +378,9 @@ impl<'a> Reader<'a> {
     /// The numbers of a small tensor, if there is one.
     fn numbers(&self, name: &str) -> Result<Option<Vec<f32>>> {
         let Some(entry) = self.gguf.tensors().get(name) else { return Ok(None) };
+        if entry.shape.iter().product::<usize>() > MAX_HEAD_DIM {
+            return Err(Error::corrupt(self.gguf.label(), format_args!("{name} has the shape {:?}", entry.shape)));
+        }
         let numbers: Vec<f32> = match entry.block {
             BlockType::F32 => self.gguf.bytes(entry).as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
             other => return Err(Error::unsupported(format!("{}: {name} is stored as {other}", self.gguf.label()))),

@@ -4,6 +4,7 @@ mod apple;
 mod bench;
 mod c_tests;
 mod catalog;
+mod fuzz;
 mod header;
 mod hub;
 mod mlx;
@@ -27,6 +28,7 @@ usage: cargo xtask VERB
                     run the programs of tests/c against the library, under sanitizers and valgrind, too;
                     --exports-only looks at the exported symbols alone
   catalog           ask the hub of HF_ENDPOINT for every model of assets/catalog.json and write down what it has
+  fuzz [COUNT]      open COUNT (100000) mutated files of each model format, the same ones on every run
   header [--check]  write include/pocketmlx.h; with --check, fail when it is not what src/ffi says
   mlx [--lib DIR]   prepare MLX on Linux, for `cargo build --features mlx`;
                     with --lib, link the libmlx.so in DIR instead of the one it fetches
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "c-test" => c_tests::run(rest),
         "catalog" => catalog::run(rest),
+        "fuzz" => fuzz::run(rest),
         "header" => header::run(rest),
         "mlx" => mlx::run(rest),
         "neon-test" => neon::run(rest),

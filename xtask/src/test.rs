@@ -46,12 +46,14 @@ pub fn run(args: &[String]) -> Result<()> {
         cargo("C header", &["xtask", "header", "--check"]),
     ];
     if quick {
+        steps.push(skip("fuzz", "--quick"));
         steps.push(skip("C programs", "--quick"));
         steps.push(skip("NEON", "--quick"));
         steps.push(skip("Swift", "--quick"));
         steps.push(skip("MLX", "--quick"));
         steps.push(skip("parity", "--quick"));
     } else {
+        steps.push(cargo("fuzz", &["xtask", "fuzz"]));
         steps.push(cargo("C programs", &["xtask", "c-test"]));
         steps.push(match crate::neon::check() {
             Ok(()) => cargo("NEON", &["xtask", "neon-test"]),

@@ -156,8 +156,22 @@ fn random_blocks(seed: u32, block: BlockType, offsets: &[usize], [rows, columns]
 
 #[test]
 fn blocks_compute_like_their_numbers() {
+    check_blocks(&exact());
+}
+
+#[cfg(feature = "mlx")]
+#[test]
+fn blocks_compute_like_their_numbers_on_mlx() {
+    crate::backend::mlx::on_worker(|| {
+        use crate::backend::mlx::{Mlx, MlxDevice};
+        check_blocks(&Rc::new(Mlx::new(MlxDevice::Cpu, crate::backend::Precision::Exact, || {}).unwrap()));
+    });
+}
+
+/// Compares with the same numbers in f32 on the CPU backend.
+fn check_blocks<B: Backend>(backend: &Rc<B>) {
     let fixture = Fixture::new("llama").set("hidden_size", 256).set("intermediate_size", 256).set("head_dim", 64);
-    let backend = exact();
+    let exact = exact();
     for &(block, offsets) in SCALES {
         let mut quantized = converted(&fixture.config, &fixture.tensors());
         let mut seed = 0;
@@ -176,7 +190,7 @@ fn blocks_compute_like_their_numbers() {
             let numbers = blocks.numbers(0..rows).unwrap();
             Some((F32, numbers.iter().flat_map(|x| x.to_le_bytes()).collect()))
         });
-        let worst = error(&of_gguf(&backend, &quantized, &tokens()), &of_gguf(&backend, &dense, &tokens()));
+        let worst = error(&of_gguf(backend, &quantized, &tokens()), &of_gguf(&exact, &dense, &tokens()));
         // How far what the matrices lose moves log-probabilities.
         let bound = match block {
             BlockType::Q4_K | BlockType::Q5_K | BlockType::IQ4_XS => 0.02,

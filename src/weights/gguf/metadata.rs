@@ -152,6 +152,7 @@ impl<'a> Array<'a> {
     }
 
     /// The truth values, if it holds such.
+    #[cfg(test)]
     pub fn bools(self) -> Option<impl Iterator<Item = bool>> {
         let truth = |value| if let Value::Bool(truth) = value { Some(truth) } else { None };
         (self.kind == Kind::Bool).then(|| self.iter().filter_map(truth))

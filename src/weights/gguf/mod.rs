@@ -9,7 +9,6 @@ mod block;
 mod conversion;
 mod cursor;
 mod directory;
-#[allow(dead_code)]
 mod metadata;
 mod split;
 mod tensor;

@@ -32,6 +32,7 @@ mod llama;
 mod llama4;
 mod longcat;
 mod mamba;
+#[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "the catalogue asks for sizes by shapes"))]
 mod memory;
 mod mimo_flash;
 mod minimax_m3;
@@ -73,7 +74,9 @@ use serde_json::Value;
 use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
-pub(crate) use memory::{Memory, memory, weights};
+#[cfg(feature = "hub")]
+pub(crate) use memory::weights;
+pub(crate) use memory::{Memory, memory};
 use spec::Spec;
 
 const CONFIG: &str = "config.json";

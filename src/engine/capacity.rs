@@ -56,6 +56,11 @@ impl Capacity {
         })
     }
 
+    /// Bytes of a model's weights as the device holds them.
+    pub fn weight_bytes(&self, spec: &Spec, tensors: &Tensors) -> u64 {
+        self.compute.weight_bytes(spec, tensors)
+    }
+
     /// What the caches of its layers hold, as JSON.
     pub fn kv_cache(&self, spec: &Spec, precision: Precision) -> Value {
         super::kv::describe(&self.compute, spec, precision, self.kv_bits)

@@ -10,7 +10,7 @@ use crate::arch::spec::Spec;
 use crate::backend::cpu::{self, Pool};
 use crate::backend::{CacheLayout, KvBits, Precision};
 use crate::error::{Error, Result};
-use crate::weights::Tensors;
+use crate::weights::{self, Tensors};
 
 /// The most threads of the CPU backend.
 const MAX_THREADS: usize = 256;
@@ -103,6 +103,15 @@ impl Compute {
             Self::Cpu(_) if tensors.is_f32() => Precision::Exact,
             other if narrow && !matches!(other, Self::Cpu(_)) => Precision::Exact,
             _ => asked,
+        }
+    }
+
+    /// Bytes of a model's weights as the device holds them.
+    pub fn weight_bytes(&self, spec: &Spec, tensors: &Tensors) -> u64 {
+        match self {
+            Self::Cpu(_) => weights::loaded_bytes(spec, tensors, cpu::transcoded_bits),
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => weights::loaded_bytes(spec, tensors, |_| None),
         }
     }
 

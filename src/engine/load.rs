@@ -84,7 +84,7 @@ impl Engine {
             tracing::warn!(%kv_cache, model = files.label(), "no cache of this model is quantized: kv_bits has no effect");
         }
         let id = next_model_id();
-        let weight_bytes = weights::needed_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_, _, _| 0).work;
+        let weight_bytes = self.shared.compute.weight_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_, _, _| 0).work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
         let recipe = Arc::new(Recipe {
             id,

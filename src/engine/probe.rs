@@ -31,8 +31,8 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     let context = options.context_length.unwrap_or(DEFAULT_CONTEXT.min(spec.context_length));
     let tensors = Tensors::probe(&files)?;
     weights::check_names(&spec, &tensors)?;
-    let weight_bytes = weights::needed_bytes(&spec, &tensors);
     let capacity = Capacity::here(None, options.kv_bits, false)?;
+    let weight_bytes = capacity.weight_bytes(&spec, &tensors);
     let precision = capacity.precision(&spec, &tensors);
     let memory = capacity.memory(&spec, context, precision);
     let conversions = tensors.conversions()?;

@@ -24,7 +24,9 @@ mod unique;
 
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
-pub(crate) use names::{check_names, is_missing_head, needed_bytes};
+#[cfg(test)]
+pub(crate) use names::needed_bytes;
+pub(crate) use names::{check_names, is_missing_head, loaded_bytes};
 pub(crate) use quantize::{Quantized, quantize};
 pub(crate) use tensors::Tensors;
 

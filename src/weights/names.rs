@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Tensors, shown};
-use crate::arch::spec::{Linear, Spec};
+use crate::arch::spec::{Linear, QuantizationFormat, Spec};
 use crate::error::{Error, Result};
 
 /// How many names a message spells out.
@@ -34,6 +34,23 @@ pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
 /// Bytes that the tensors which the model needs take once they are loaded, as far as they are there.
 pub(crate) fn needed_bytes(spec: &Spec, tensors: &Tensors) -> u64 {
     needed(spec, tensors).iter().filter_map(|name| tensors.loaded_bytes(name)).sum()
+}
+
+/// [`needed_bytes`] as a backend holds them: `kept` gives the bits of a number, scales included, in formats that are not
+/// kept as they are stored.
+pub(crate) fn loaded_bytes(spec: &Spec, tensors: &Tensors, kept: impl Fn(QuantizationFormat) -> Option<u64>) -> u64 {
+    let names: BTreeSet<&str> = spec.linears().map(|linear| linear.name.as_str()).collect();
+    let mut bytes = needed_bytes(spec, tensors);
+    for name in names {
+        let format = spec.quantization.as_ref().and_then(|quantization| quantization.format(name));
+        let view = |part: &str| tensors.get(&format!("{name}.{part}")).map(|view| view.bytes().len() as u64);
+        if let (Some(format), Some(codes), Some(scales)) = (format, view("weight"), view("scales"))
+            && let Some(bits) = kept(format)
+        {
+            bytes = bytes.saturating_sub(codes + scales) + codes / format.bits.max(1) as u64 * bits;
+        }
+    }
+    bytes
 }
 
 /// Whether this is a head that the checkpoint leaves to the embedding table.

@@ -88,7 +88,6 @@ impl QuantizationFormat {
 
 impl Quantization {
     /// The format of a tensor (name without `.weight`), if it may be quantized at all.
-    #[cfg(test)]
     pub fn format(&self, name: &str) -> Option<QuantizationFormat> {
         self.overrides.get(name).copied().unwrap_or(self.default)
     }

@@ -35,6 +35,7 @@ use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
 pub(crate) use self::pool::Pool;
+pub(crate) use self::transcode::transcoded_bits;
 
 mod activation;
 mod attention;

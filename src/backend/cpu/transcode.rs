@@ -43,6 +43,16 @@ pub(super) fn transcode(data: &LinearData) -> Result<LinearData> {
     Ok(LinearData { matrix, ..data.clone() })
 }
 
+/// Bits of a number, scales included, that [`transcode`] makes; none of formats that it leaves alone.
+pub(crate) fn transcoded_bits(format: QuantizationFormat) -> Option<u64> {
+    match format.mode {
+        // A scale and a bias of 16 bits for 32 codes.
+        QuantizationMode::Mxfp4 => Some(BITS as u64 + 1),
+        QuantizationMode::Mxfp8 | QuantizationMode::Nvfp4 => Some(16),
+        QuantizationMode::Affine => None,
+    }
+}
+
 fn mxfp4(codes: &TensorView, scales: &TensorView, data: &LinearData) -> Matrix {
     let mut packed = Vec::with_capacity(codes.bytes().len() / 4 * BITS);
     // 8 codes of 4 bits are 4 bytes, and 5 bytes of 5 bits.
@@ -121,6 +131,24 @@ fn e4m3(bits: u8) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_as_told() {
+        for (mode, bits, group_size) in
+            [(QuantizationMode::Mxfp4, 4, 32), (QuantizationMode::Mxfp8, 8, 32), (QuantizationMode::Nvfp4, 4, 16)]
+        {
+            let (outputs, inputs, format) = (6, 128, QuantizationFormat { bits, group_size, mode });
+            let tensor = |dtype: Dtype, columns: usize| {
+                let bytes = vec![0u8; outputs * columns * dtype.width()];
+                let range = 0..bytes.len();
+                TensorView::from_storage("t".to_owned(), dtype, vec![outputs, columns], Arc::new(bytes), range)
+            };
+            let (codes, scales) = (tensor(Dtype::U32, inputs * bits / 32), tensor(Dtype::U8, inputs / group_size));
+            let stored = LinearData { outputs, inputs, matrix: Matrix::Float { codes, scales, format }, bias: None };
+            let bytes = transcode(&stored).unwrap().bytes() as u64;
+            assert_eq!(Some(bytes * 8 / (outputs * inputs) as u64), transcoded_bits(format), "{format:?}");
+        }
+    }
 
     #[test]
     fn small_floats() {

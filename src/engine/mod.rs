@@ -31,6 +31,7 @@ mod text;
 mod vocabulary;
 mod worker;
 
+#[cfg(feature = "hub")]
 pub(crate) use capacity::Capacity;
 pub use channel::Poll;
 pub use device::system_info;

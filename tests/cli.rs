@@ -7,6 +7,8 @@ mod support;
 mod command;
 #[path = "cli/endings.rs"]
 mod endings;
+#[path = "cli/gguf.rs"]
+mod gguf;
 #[path = "cli/models.rs"]
 mod models;
 #[path = "cli/usage.rs"]

@@ -365,3 +365,24 @@ fn gguf_name(name: &str, architecture: &str) -> String {
     };
     format!("blk.{layer}.{part}.{end}")
 }
+
+/// The vocabulary and the chat template of [`tokenizer`](super::tokenizer).
+pub fn write_vocabulary(writer: &mut Writer) {
+    let json = super::tokenizer::tokenizer();
+    let mut tokens: BTreeMap<u64, (String, i32)> = BTreeMap::new();
+    for (text, id) in json["model"]["vocab"].as_object().unwrap() {
+        tokens.insert(id.as_u64().unwrap(), (text.clone(), 1));
+    }
+    for token in json["added_tokens"].as_array().unwrap() {
+        tokens.insert(token["id"].as_u64().unwrap(), (token["content"].as_str().unwrap().to_owned(), 3));
+    }
+    assert!(tokens.keys().copied().eq(0..tokens.len() as u64));
+    let (texts, kinds): (Vec<String>, Vec<i32>) = tokens.into_values().unzip();
+    let merges: Vec<&str> = json["model"]["merges"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
+    writer.string("tokenizer.ggml.model", "gpt2");
+    writer.string("tokenizer.ggml.pre", "gpt-2");
+    writer.strings("tokenizer.ggml.tokens", &texts);
+    writer.i32s("tokenizer.ggml.token_type", &kinds);
+    writer.strings("tokenizer.ggml.merges", &merges);
+    writer.string("tokenizer.chat_template", super::tokenizer::tokenizer_config()["chat_template"].as_str().unwrap());
+}

@@ -81,7 +81,7 @@ fn what_does_not_run_or_fit_says_why() {
     server.describe("owner/Gated", About { gated: Some("manual"), ..about(1) });
     server.add("owner/Bare", &[("model.gguf", b"GGUF")]);
     let hub = hub(&server, &cache, false);
-    let info = |id: &str| hub.info(id, &FitOptions { memory_bytes: Some(1000), context_length: None }).unwrap();
+    let info = |id: &str| hub.info(id, &FitOptions { memory_bytes: Some(1000), ..FitOptions::default() }).unwrap();
     let odd = info("owner/Odd");
     assert_eq!(odd.support.supported, Some(false));
     assert!(odd.support.reason.contains("no-such-architecture") && !odd.support.hint.is_empty(), "{:?}", odd.support);

@@ -24,7 +24,7 @@ public struct Hub: Sendable, CustomStringConvertible {
     }
 
     /// A hub by options; what is left out comes from the environment's `HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`,
-    /// `HF_HUB_CACHE` and `HF_HUB_OFFLINE`, as for ``Model/load(_:engine:precision:contextLength:progress:)``.
+    /// `HF_HUB_CACHE` and `HF_HUB_OFFLINE`, as for ``Model/load(_:engine:precision:kvBits:contextLength:progress:)``.
     ///
     /// - Parameters:
     ///   - endpoints: Addresses of the hub and its mirrors, tried in order; the public hub when nobody names one.

@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn says_what_each_layer_keeps() {
         let expect = |bits: Value, quantized: usize, float: usize| json!({ "bits": bits, "quantized_layers": quantized, "float_layers": float, "state_layers": 0 });
-        assert_eq!(of("llama", None), expect(json!(8), 2, 0));
-        assert_eq!(of("llama", Some(KvBits::Four)), expect(json!(4), 2, 0));
-        assert_eq!(of("llama", Some(KvBits::Sixteen)), expect(json!(16), 0, 2));
+        assert_eq!(of("llama", None), expect(json!(8), 3, 0));
+        assert_eq!(of("llama", Some(KvBits::Four)), expect(json!(4), 3, 0));
+        assert_eq!(of("llama", Some(KvBits::Sixteen)), expect(json!(16), 0, 3));
     }
 }

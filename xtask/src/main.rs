@@ -11,6 +11,7 @@ mod mlx;
 mod neon;
 mod parity;
 mod release;
+mod rust_source;
 mod sh;
 mod swift;
 mod test;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::rust_source;
 use crate::sh::{self, Result};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
@@ -25,7 +26,7 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     for processor in PROCESSORS {
         println!("-- on {processor}");
-        let mut cargo = Command::new(sh::cargo());
+        let mut cargo = cargo()?;
         cargo.args(["test", "--lib", "--target", TARGET, "backend::cpu"]);
         cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
         let runner = format!("{EMULATOR} -cpu {processor} -L {LIBRARIES}");
@@ -49,9 +50,21 @@ pub fn check() -> Result<()> {
     if !Path::new(LIBRARIES).join("lib").exists() {
         return Err(format!("there is no {LIBRARIES}/lib (Debian: libc6-dev-arm64-cross)").into());
     }
+    cargo().map(drop)
+}
+
+/// A cargo that builds for ARM: with rustup's library, or with one from source.
+fn cargo() -> Result<Command> {
     let libraries = sh::read(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]))?;
-    if !Path::new(&libraries).exists() {
-        return Err(format!("Rust's library for {TARGET} is not installed (rustup target add {TARGET})").into());
+    if Path::new(&libraries).exists() {
+        return Ok(Command::new(sh::cargo()));
     }
-    Ok(())
+    let (program, rustc) = rust_source::find()
+        .ok_or_else(|| format!("missing: rustup target add {TARGET}, or {}", rust_source::MISSING))?;
+    let mut cargo = Command::new(program);
+    cargo.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind,test");
+    cargo.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    // Its own folder: the other compiler's results stay.
+    cargo.env("CARGO_TARGET_DIR", sh::root().join("target/neon"));
+    Ok(cargo)
 }

@@ -1,8 +1,9 @@
 //! What `cargo xtask apple-check` needs from the machine, checked before anything is fetched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
+use crate::rust_source;
 use crate::sh::{self, Result};
 
 /// The programs that were found.
@@ -32,24 +33,13 @@ impl Tools {
                 missing.push(format!("{tool} (Debian 12: {package})"));
             }
         }
-        let rust = with_source();
+        let rust = rust_source::find();
         if rust.is_none() {
-            let packages = "Debian 12: rustc-web, cargo-web, rust-web-src";
-            missing.push(format!("Rust's library as source (rustup component add rust-src; {packages})"));
+            missing.push(rust_source::MISSING.to_owned());
         }
         match rust {
             Some((cargo, rustc)) if missing.is_empty() => Ok(Self { cargo, rustc }),
             _ => Err(format!("missing:\n  {}", missing.join("\n  ")).into()),
         }
     }
-}
-
-/// A cargo and its rustc that can build the standard library: ours, or Debian's.
-fn with_source() -> Option<(PathBuf, PathBuf)> {
-    let ours = (PathBuf::from(sh::cargo()), PathBuf::from("rustc"));
-    let debian = (PathBuf::from("/usr/bin/cargo"), PathBuf::from("/usr/bin/rustc"));
-    [ours, debian].into_iter().find(|(_, rustc)| {
-        let sysroot = sh::read(Command::new(rustc).args(["--print", "sysroot"])).unwrap_or_default();
-        !sysroot.is_empty() && Path::new(&sysroot).join("lib/rustlib/src/rust/library/Cargo.lock").exists()
-    })
 }

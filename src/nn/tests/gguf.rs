@@ -164,7 +164,7 @@ fn blocks_compute_like_their_numbers() {
 fn blocks_compute_like_their_numbers_on_mlx() {
     crate::backend::mlx::on_worker(|| {
         use crate::backend::mlx::{Mlx, MlxDevice};
-        check_blocks(&Rc::new(Mlx::new(MlxDevice::Cpu, crate::backend::Precision::Exact, || {}).unwrap()));
+        check_blocks(&Rc::new(Mlx::new(MlxDevice::Cpu, crate::backend::Precision::Exact, None, || {}).unwrap()));
     });
 }
 

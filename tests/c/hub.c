@@ -54,6 +54,18 @@ static void cancelling(void) {
     CHECK(seen.calls == 2 && out == NULL);
 }
 
+/* Found by words of its name and its tag, with the size that the hub tells. */
+static void searching(void) {
+    pmlx_string *out = NULL;
+    OK(pmlx_hub_search(S("{\"query\":\"demo\",\"author\":\"pocketmlx\",\"limit\":5}"), S(options), &out));
+    CHECK(strstr(pmlx_string_data(out), "\"supported\":true") != NULL);
+    CHECK(strstr(pmlx_string_data(out), "\"downloads\":12") != NULL);
+    CHECK(holds(out, "\"id\":\"" MODEL "\""));
+    OK(pmlx_hub_search(S("{\"query\":\"nothing of this name\"}"), S(options), &out));
+    CHECK(strcmp(pmlx_string_data(out), "[]") == 0);
+    pmlx_string_free(out);
+}
+
 static void fetching(const char *cache) {
     pmlx_string *folder = NULL, *out = NULL;
     struct seen seen = {0, 0, 0, 0};
@@ -106,6 +118,7 @@ int main(void) {
     set_options(cache, "");
     refusals();
     cancelling();
+    searching();
     fetching(cache);
     telling();
     removing();

@@ -17,5 +17,7 @@ pub fn start() -> Result<String> {
     let files: Vec<_> = files.iter().map(|(name, content)| (*name, content.as_slice())).collect();
     let hub = server::TestHub::start();
     hub.add("pocketmlx/demo", &files);
+    let about = server::About { tags: vec!["mlx".to_owned()], downloads: 12, ..Default::default() };
+    hub.describe("pocketmlx/demo", about);
     Ok(hub.endpoint())
 }

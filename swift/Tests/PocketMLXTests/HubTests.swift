@@ -49,6 +49,16 @@ private let endpoint = ProcessInfo.processInfo.environment["POCKETMLX_TEST_HUB"]
         }
     }
 
+    @Test func searchFindsWhatRuns() async throws {
+        try await withCache {
+            let found = try await hub.search("demo", author: "pocketmlx", limit: 5)
+            #expect(found.map(\.id) == [id])
+            let model = try #require(found.first)
+            #expect(model.isSupported == true && model.downloads == 12 && model.modelType == "qwen3")
+            #expect(try await hub.search("nothing of this name").isEmpty)
+        }
+    }
+
     @Test func progressIsASequence() async throws {
         try await withCache {
             var last: Model.Progress?

@@ -39,7 +39,7 @@ pub fn run(args: &[String]) -> Result<()> {
     write_cases(&python, &root, &cases, &options)?;
     let mut report = Report::new(&cases)?;
     for device in &options.devices {
-        compare(&root, &cases, device, options.devices.contains(&"mlx-cpu"))?;
+        compare(&root, &cases, device, options.devices.iter().any(|device| device.starts_with("mlx")))?;
         report.read(device)?;
     }
     fs::remove_dir_all(&cases)?;
@@ -70,7 +70,8 @@ impl Options {
                 "--device" => match args.next().map(String::as_str) {
                     Some("cpu") => options.devices.push("cpu"),
                     Some("mlx-cpu") => options.devices.push("mlx-cpu"),
-                    _ => return Err("--device takes cpu or mlx-cpu".into()),
+                    Some("mlx-gpu") => options.devices.push("mlx-gpu"),
+                    _ => return Err("--device takes cpu, mlx-cpu or mlx-gpu".into()),
                 },
                 flag if flag.starts_with('-') => return Err(format!("it takes no {flag}").into()),
                 model_type => options.model_types.push(model_type.to_owned()),

@@ -13,7 +13,7 @@ use crate::weights::{Dtype, LinearData, Matrix, TensorView};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs a test on the one thread that ever uses MLX, as the engine does.
-pub fn on_worker(test: fn()) {
+pub fn on_worker(test: impl FnOnce() + Send + 'static) {
     static WORKER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     let worker = WORKER.get_or_init(|| {
         let (sender, jobs) = mpsc::channel::<Job>();

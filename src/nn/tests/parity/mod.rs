@@ -198,12 +198,17 @@ fn bench() {
     match device().as_str() {
         "cpu" => all(&Rc::new(Cpu::new(Pool::new(2).unwrap(), Precision::Exact, None).unwrap())),
         #[cfg(feature = "mlx")]
-        "mlx-cpu" => crate::backend::mlx::on_worker(|| {
-            use crate::backend::mlx::{Mlx, MlxDevice};
-            all(&Rc::new(Mlx::new(MlxDevice::Cpu, Precision::Exact, None, || {}).unwrap()));
-        }),
+        "mlx-cpu" => on_mlx(crate::backend::mlx::MlxDevice::Cpu),
+        #[cfg(feature = "mlx")]
+        "mlx-gpu" => on_mlx(crate::backend::mlx::MlxDevice::Gpu),
         other => panic!("no device {other:?} in this build"),
     }
+}
+
+#[cfg(feature = "mlx")]
+fn on_mlx(device: crate::backend::mlx::MlxDevice) {
+    use crate::backend::mlx::{Mlx, on_worker};
+    on_worker(move || all(&Rc::new(Mlx::new(device, Precision::Exact, None, || {}).unwrap())));
 }
 
 fn device() -> String {

@@ -48,6 +48,7 @@ pub use hub::{
 };
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
 pub use weights::Dtype;
+pub use weights::gguf::Conversion;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("arch", &["error", "weights::ModelFiles", "weights::Storage", "weights::gguf"]),
     ("text", &["error", "request", "weights::ModelFiles", "weights::gguf"]),
     ("backend", &["error", "arch::spec", "weights"]),
-    ("convert", &["error", "event", "source", "arch", "weights", "VERSION"]),
+    ("convert", &["error", "event", "source", "arch", "weights", "text", "VERSION"]),
     ("nn", &["error", "arch::spec", "backend", "weights"]),
     ("sample", &["error", "event", "request"]),
     ("output", &["error", "event"]),

@@ -1,5 +1,7 @@
 //! Conversions of tiny models: what is written, what is refused, what a break leaves behind.
 
+#[path = "convert/gguf.rs"]
+mod gguf;
 mod support;
 
 use std::collections::BTreeMap;
@@ -58,7 +60,7 @@ fn scores(folder: &Path) -> Vec<f32> {
     let engine = Engine::new(EngineOptions { device: Device::Cpu, ..EngineOptions::default() }).unwrap();
     let options = LoadOptions { precision: Precision::Exact, ..LoadOptions::default() };
     let model = engine.load(folder.to_str().unwrap(), options, &mut |_| ControlFlow::Continue(())).unwrap();
-    let ids: Vec<u32> = (0..24).map(|i| i * 13 % 300).collect();
+    let ids: Vec<u32> = (0..24).map(|i| i * 13 % 95).collect();
     let request = Request { prompt_ids: Some(ids), ..Request::default() };
     model.score(&request).unwrap().logprobs.into_iter().flatten().collect()
 }
@@ -306,17 +308,16 @@ fn the_command_says_what_it_made() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("not empty"));
 }
 
-/// mlx-lm, where there is one, makes the same of the same models, and reads ours.
-#[test]
+/// Runs a script beside mlx-lm, where there is one.
 #[cfg(feature = "cli")]
-fn python_converts_the_same() {
+fn python(script: &str, models: &[&str]) {
     let Some(python) = std::env::var_os("POCKETMLX_PYTHON") else {
         return eprintln!("skipped: POCKETMLX_PYTHON names no Python with mlx-lm");
     };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/convert.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity").join(script);
     let output = std::process::Command::new(python)
         .args([script.as_os_str(), env!("CARGO_BIN_EXE_pocketmlx").as_ref()])
-        .args(["llama", "qwen3_moe", "mixtral", "gemma3_text", "granitemoe", "qwen3_5_moe", "deepseek_v2"])
+        .args(models)
         .env("MLX_DISABLE_COMPILE", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
@@ -324,4 +325,19 @@ fn python_converts_the_same() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains(", 0 not"), "{said}");
+}
+
+/// mlx-lm makes the same of the same models, and reads ours.
+#[test]
+#[cfg(feature = "cli")]
+fn python_converts_the_same() {
+    let models = ["llama", "qwen3_moe", "mixtral", "gemma3_text", "granitemoe", "qwen3_5_moe", "deepseek_v2"];
+    python("convert.py", &models);
+}
+
+/// mlx-lm computes the same with what we make of GGUF files as with their numbers.
+#[test]
+#[cfg(feature = "cli")]
+fn python_reads_what_becomes_of_gguf() {
+    python("gguf_folder.py", &[]);
 }

@@ -4,7 +4,12 @@
 //! are stored as `1 + weight`; queries and keys of Llama are permuted so that pairs to rotate are neighbours, which
 //! `traditional` rotary embeddings read as they are.
 
+mod published;
+
 use serde_json::{Map, Value, json};
+
+pub(crate) use published::Published;
+use published::shortest;
 
 use super::blocks::MAX_HEAD_DIM;
 use super::from_config;
@@ -82,6 +87,9 @@ const SANDWICH_NORMS: &[(&str, &str)] = &[
 /// Factors of rotary frequencies, for Llama 3 and for LongRoPE.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 const LONG_FACTORS: &str = "rope_factors_long.weight";
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
+/// Tensors that are no weights.
+const IGNORED: [&str; 3] = [ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS];
 
 /// The spec of the model in a GGUF file.
 pub(super) fn spec(gguf: &Gguf) -> Result<Spec> {
@@ -105,7 +113,7 @@ pub(super) fn spec(gguf: &Gguf) -> Result<Spec> {
             }
         }
     }
-    spec.ignored.extend([ROPE_FACTORS, LONG_FACTORS, "rope_factors_short.weight"].map(String::from));
+    spec.ignored.extend(IGNORED.map(String::from));
     Ok(spec)
 }
 
@@ -230,8 +238,11 @@ impl<'a> Reader<'a> {
                 if self.architecture != "phi3" || dims > head_dim {
                     return Err(self.unsupported("rope.dimension_count", "differs from the width of a head"));
                 }
-                // A little more than the factor, because the product is rounded down.
-                config.insert("partial_rotary_factor".into(), json!((dims as f64 + 0.25) / head_dim as f64));
+                // A little more than the factor where the product, which is rounded down, would be less.
+                let exact = dims as f64 / head_dim as f64;
+                let lost = ((exact * head_dim as f64) as u64) < dims;
+                let factor = if lost { (dims as f64 + 0.25) / head_dim as f64 } else { exact };
+                config.insert("partial_rotary_factor".into(), factor.into());
             }
             _ => {}
         }
@@ -240,6 +251,7 @@ impl<'a> Reader<'a> {
         let original = self.optional_whole("rope.scaling.original_context_length")?;
         let own_magnitude = self.optional_number("rope.scaling.attn_factor")?;
         if let Some(long) = self.numbers(LONG_FACTORS)? {
+            let long: Value = long.into_iter().map(shortest).collect();
             let mut scaling = json!({"type": "longrope", "long_factor": long});
             if let Some(magnitude) = own_magnitude {
                 scaling["attention_factor"] = json!(magnitude);
@@ -298,6 +310,8 @@ impl<'a> Reader<'a> {
         config.insert("moe_intermediate_size".into(), json!(width));
         config.insert("intermediate_size".into(), json!(own.unwrap_or(width)));
         config.insert("norm_topk_prob".into(), json!(self.architecture == "qwen3moe"));
+        config.insert("decoder_sparse_step".into(), json!(1));
+        config.insert("mlp_only_layers".into(), json!([]));
         if self.architecture == "qwen2moe" {
             let shared = self.optional_whole("expert_shared_feed_forward_length")?.or(own).unwrap_or(0);
             config.insert("shared_expert_intermediate_size".into(), json!(shared));
@@ -371,8 +385,10 @@ impl<'a> Reader<'a> {
         self.optional_number(key)?.ok_or_else(|| self.metadata.corrupt(&self.key(key), "is missing"))
     }
 
+    /// A number, which files have in f32.
     fn optional_number(&self, key: &str) -> Result<Option<f64>> {
-        self.metadata.float(&self.key(key))
+        let number = self.metadata.float(&self.key(key))?;
+        Ok(number.map(|number| if f64::from(number as f32) == number { shortest(number as f32) } else { number }))
     }
 
     /// The numbers of a small tensor, if there is one.

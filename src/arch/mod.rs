@@ -74,6 +74,7 @@ use serde_json::Value;
 use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
+pub(crate) use gguf::Published;
 #[cfg(feature = "hub")]
 pub(crate) use memory::weights;
 pub(crate) use memory::{Memory, memory};
@@ -223,10 +224,6 @@ pub(crate) fn spec(files: &ModelFiles) -> Result<Spec> {
 /// The content of a model's config.json.
 pub(crate) fn config(files: &ModelFiles) -> Result<Value> {
     let label = files.file_label(CONFIG);
-    if files.gguf().is_some() {
-        return Err(Error::unsupported(format!("{label}: has no config.json, which only loading can do without"))
-            .with_hint("convert from the same model as safetensors"));
-    }
     let Some(json) = files.read(CONFIG)? else {
         return Err(Error::new(Code::NotFound, format!("{label}: there is no such file"))
             .with_hint("every model has one; download the whole model"));

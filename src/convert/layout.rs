@@ -3,24 +3,36 @@
 
 use std::collections::BTreeSet;
 
-use crate::arch::spec::Spec;
+use super::part::Part;
+use crate::arch::Published;
+use crate::arch::spec::{Linear, Spec};
 use crate::error::{Error, Result};
-use crate::weights::{TensorView, Tensors};
+use crate::weights::{TensorView, Tensors, linear};
 
 /// A tensor of the spec as the checkpoint has it.
 pub(super) struct Found {
     /// Consecutive rows.
-    pub parts: Vec<TensorView>,
+    pub parts: Vec<Part>,
     /// Of the whole.
     pub shape: Vec<usize>,
     /// Added to each number.
     pub offset: f32,
+    /// The width of heads whose rows are pairs to rotate, which MLX wants in the halves of the head.
+    pub interleaved: Option<usize>,
+}
+
+impl Found {
+    fn new(parts: Vec<Part>, shape: Vec<usize>) -> Self {
+        Self { parts, shape, offset: 0.0, interleaved: None }
+    }
 }
 
 /// Finds tensors, and remembers which were asked for.
 pub(super) struct Layout<'a> {
     spec: &'a Spec,
     tensors: &'a Tensors,
+    /// Of a GGUF file.
+    published: Option<&'a Published>,
     used: BTreeSet<String>,
     /// Whether norms are stored less one, which Qwen's makers do in some families.
     norms_less_one: bool,
@@ -36,7 +48,7 @@ const EXPERT_PARTS: &[(&str, &[&str])] = &[
 ];
 
 impl<'a> Layout<'a> {
-    pub fn new(spec: &'a Spec, tensors: &'a Tensors) -> Result<Self> {
+    pub fn new(spec: &'a Spec, tensors: &'a Tensors, published: Option<&'a Published>) -> Result<Self> {
         let transposed = |name: &str| name.contains("conv1d.weight") && tensors.get(name).is_some_and(is_transposed);
         let as_published = tensors.names().any(transposed);
         let family = spec.model_type.as_str();
@@ -54,7 +66,16 @@ impl<'a> Layout<'a> {
                 format!("{}: {family} with some tensors as published and some as mlx-lm has them", tensors.label());
             return Err(Error::unsupported(message));
         }
-        Ok(Self { spec, tensors, used: BTreeSet::new(), norms_less_one })
+        Ok(Self { spec, tensors, published, used: BTreeSet::new(), norms_less_one })
+    }
+
+    /// Whether the checkpoint has the tensor `name` of the spec under its usual name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains(&self.stored_name(name))
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.published.map_or_else(|| name.to_owned(), |published| published.stored_name(name))
     }
 
     /// The tensor `name` of the spec. Experts are stacked when `shape` has three dimensions.
@@ -65,6 +86,14 @@ impl<'a> Layout<'a> {
                 false => self.stacked(&candidate, shape)?,
             };
             let Some(mut found) = found else { continue };
+            if let Some(published) = self.published {
+                found.offset = published.offset(name);
+                found.interleaved = published.interleaved(name);
+                // The first dimension of a single row is left away.
+                if shape.is_some_and(|shape| shape.first() == Some(&1) && found.shape == shape[1..]) {
+                    found.shape.insert(0, 1);
+                }
+            }
             if let Some(shape) = shape.filter(|shape| found.shape != *shape) {
                 let message = format!("{name}: has the shape {:?}, but config.json asks for {shape:?}", found.shape);
                 return Err(Error::corrupt(self.tensors.label(), message));
@@ -80,7 +109,10 @@ impl<'a> Layout<'a> {
 
     /// Fails when tensors are left over that mean something.
     pub fn finish(self) -> Result<()> {
-        let ignored = |name: &str| self.spec.ignored.iter().any(|part| name.contains(part.as_str()));
+        let ignored = |name: &str| {
+            self.spec.ignored.iter().any(|part| name.contains(part.as_str()))
+                || self.published.is_some() && Published::ignores(name)
+        };
         let rest: Vec<_> =
             self.tensors.names().filter(|name| !self.used.contains(*name) && !ignored(name)).take(6).collect();
         if rest.is_empty() {
@@ -94,7 +126,7 @@ impl<'a> Layout<'a> {
 
     /// The names that a tensor may have: the spec's own, and those of text parts of larger models.
     fn candidates(&self, name: &str) -> Vec<String> {
-        let mut names = vec![name.to_owned()];
+        let mut names = vec![self.stored_name(name)];
         if let Some(rest) = name.strip_prefix("language_model.model.") {
             names.extend([format!("model.language_model.{rest}"), format!("model.{rest}")]);
         } else if let Some(rest) = name.strip_prefix("language_model.") {
@@ -108,17 +140,50 @@ impl<'a> Layout<'a> {
     }
 
     fn whole(&mut self, name: &str) -> Result<Found> {
+        self.used.insert(name.to_owned());
+        if let Some(blocks) = self.tensors.blocks(name) {
+            return Ok(Found::new(vec![Part::Blocks(blocks.clone())], blocks.shape.clone()));
+        }
+        if let Some(path) = name.strip_suffix(".weight").filter(|path| self.tensors.contains(&format!("{path}.scales")))
+        {
+            return self.codes(path);
+        }
         let view = self.tensors.need(name)?;
         if !view.dtype.is_float() {
             return Err(self.tensors.corrupt(name, format_args!("is {}, but must be F32, F16 or BF16", view.dtype)));
         }
-        self.used.insert(name.to_owned());
         let mut shape = view.shape.clone();
         if name.ends_with(".weight") && name.contains("conv") && is_transposed(view) {
             // One of the two is 1, so that the numbers are in the same order.
             shape.swap(1, 2);
         }
-        Ok(Found { parts: vec![view.clone()], shape, offset: 0.0 })
+        Ok(Found::new(vec![Part::View(view.clone())], shape))
+    }
+
+    /// A matrix of MLX's codes.
+    fn codes(&mut self, path: &str) -> Result<Found> {
+        let beside = ["scales", "biases"].map(|part| format!("{path}.{part}"));
+        let scales = self.tensors.need(&beside[0])?;
+        let mut shape = scales.shape.clone();
+        let quantization = self.spec.quantization.as_ref();
+        let known = self.spec.linears().find(|linear| linear.name == path).map(|linear| linear.inputs);
+        let inputs = known.or_else(|| {
+            let groups = *shape.last()?;
+            groups.checked_mul(quantization?.format(path)?.group_size)
+        });
+        let (Some(inputs), Some(last)) = (inputs, shape.last_mut()) else {
+            return Err(self.tensors.corrupt(&beside[0], "is there, but config.json names no format"));
+        };
+        *last = inputs;
+        let (experts, outputs) = match *shape {
+            [outputs, _] => (None, outputs),
+            [experts, outputs, _] => (Some(experts), outputs),
+            _ => return Err(self.tensors.corrupt(&beside[0], format_args!("has the shape {:?}", scales.shape))),
+        };
+        let matrix = Linear { name: path.to_owned(), outputs, inputs, bias: false, part: None, experts };
+        let data = linear(self.tensors, &matrix, quantization)?;
+        self.used.extend(beside);
+        Ok(Found::new(vec![Part::Codes(Box::new(data))], shape))
     }
 
     /// A tensor of all experts, from one of each or from one with gate and up together.
@@ -135,18 +200,20 @@ impl<'a> Layout<'a> {
     }
 
     fn one_each(&mut self, experts: usize, name_of: impl Fn(usize) -> String) -> Result<Found> {
-        let mut parts: Vec<TensorView> = Vec::with_capacity(experts);
+        let mut parts: Vec<Part> = Vec::with_capacity(experts);
+        let mut first = None;
         for name in (0..experts).map(name_of) {
-            let Found { parts: part, .. } = self.whole(&name)?;
+            let Found { parts: part, shape, .. } = self.whole(&name)?;
+            let own = (part.iter().map(Part::format).collect::<String>(), shape);
             parts.extend(part);
-            let (first, last) = (&parts[0], &parts[parts.len() - 1]);
-            if (first.dtype, &first.shape) != (last.dtype, &last.shape) {
-                let message = format!("is {:?} of {}, unlike the expert before", last.shape, last.dtype);
+            let expected = first.get_or_insert_with(|| own.clone());
+            if own != *expected {
+                let message = format!("is {:?} of {}, unlike the expert before", own.1, own.0);
                 return Err(self.tensors.corrupt(&name, message));
             }
         }
-        let shape = [experts].into_iter().chain(parts.iter().take(1).flat_map(|part| part.shape.clone())).collect();
-        Ok(Found { parts, shape, offset: 0.0 })
+        let of_one = first.map_or_else(Vec::new, |(_, shape)| shape);
+        Ok(Found::new(parts, [experts].into_iter().chain(of_one).collect()))
     }
 
     /// Experts whose gate and up are the halves of one tensor.
@@ -161,7 +228,7 @@ impl<'a> Layout<'a> {
             return Ok(None);
         }
         let mut found = self.whole(&name)?;
-        let (&[experts, rows, columns], [whole]) = (shape, found.parts.as_slice()) else { return Ok(None) };
+        let (&[experts, rows, columns], [Part::View(whole)]) = (shape, found.parts.as_slice()) else { return Ok(None) };
         if part != "down_proj" {
             if whole.shape != [experts, 2 * rows, columns] {
                 let message = format!("has the shape {:?}, not {:?}", whole.shape, [experts, 2 * rows, columns]);
@@ -170,7 +237,7 @@ impl<'a> Layout<'a> {
             let first = if part == "up_proj" { rows } else { 0 };
             let half = |expert: usize| {
                 let start = expert * 2 * rows + first;
-                whole.rows(start..start + rows, experts * 2 * rows)
+                Part::View(whole.rows(start..start + rows, experts * 2 * rows))
             };
             found.parts = (0..experts).map(half).collect();
             found.shape = shape.to_vec();

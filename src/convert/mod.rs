@@ -7,6 +7,7 @@
 
 mod layout;
 mod options;
+mod part;
 mod plan;
 mod target;
 #[cfg(test)]
@@ -27,7 +28,9 @@ use crate::arch;
 use crate::error::{Error, Result};
 use crate::event::{Progress, Stage};
 use crate::source::{self, ModelFiles};
-use crate::weights::{Tensors, check_names};
+use crate::text::TokenizerFolder;
+use crate::weights::gguf::{Conversion, Gguf};
+use crate::weights::{Dtype, Tensors, check_names};
 
 /// The most bytes of tensors in a file, unless a single matrix has more; the same as in mlx-lm.
 const SHARD_BYTES: u64 = 5 << 30;
@@ -54,6 +57,8 @@ pub struct Converted {
     pub source_bytes: u64,
     /// Bytes of the new tensors.
     pub bytes: u64,
+    /// What became of the blocks of a GGUF file, and what they lost, where they were kept as nearly as possible.
+    pub conversions: Vec<Conversion>,
 }
 
 impl Converted {
@@ -91,15 +96,26 @@ fn convert_to_shards(
     let files = fetch(source, progress)?;
     let mut report = Report { progress, item: source.to_owned(), began: Instant::now(), last: None, done: 0, total: 0 };
     report.tell(Stage::Check)?;
-    if files.label().ends_with(".gguf") && !files.exists("config.json") {
-        return Err(Error::unsupported(format!("{}: converting GGUF", files.label()))
-            .with_hint("it runs as it is; to convert, take the model that it was made of, as safetensors"));
-    }
-    let mut config = arch::config(&files)?;
-    let spec = arch::from_config(&config, &files.file_label("config.json"))?;
     let tensors = Tensors::probe(&files)?;
-    let plan = Plan::new(&spec, &tensors, &config, options, shard_bytes)?;
+    let (published, mut config) = match files.gguf() {
+        Some(gguf) => {
+            let published = arch::Published::of_gguf(gguf)?;
+            let mut config = published.config.clone();
+            config["torch_dtype"] = torch_name(plan::usual_dtype(&published, &tensors)).into();
+            (Some(published), config)
+        }
+        None => (None, arch::config(&files)?),
+    };
+    let spec = match &published {
+        Some(published) => published.spec.clone(),
+        None => arch::from_config(&config, &files.file_label("config.json"))?,
+    };
+    let plan = Plan::new(&spec, &tensors, published.as_ref(), &config, options, shard_bytes)?;
     finish_config(&mut config, &plan, options);
+    let tokenizer = files.gguf().map(TokenizerFolder::of_gguf).transpose()?;
+    if let Some(tokenizer) = &tokenizer {
+        config["eos_token_id"] = tokenizer.eos_ids.clone().into();
+    }
 
     let target = Target::open(target, &job(&files, options)?)?;
     make_room(&target, &plan)?;
@@ -119,14 +135,18 @@ fn convert_to_shards(
             target.put_bytes(&name, (*bytes).as_ref())?;
         }
     }
+    for (name, bytes) in tokenizer.iter().flat_map(|tokenizer| &tokenizer.files) {
+        target.put_bytes(name, bytes)?;
+    }
     target.put_bytes("config.json", &pretty(&config)?)?;
 
     let folder = target.folder().to_owned();
     let written = ModelFiles::Folder(folder.clone());
     check_names(&arch::spec(&written)?, &Tensors::probe(&written)?)?;
     target.finish()?;
-    let (shards, parameters) = (plan.shards.len(), plan.parameters);
-    Ok(Converted { folder, shards, parameters, source_bytes: plan.source_bytes(), bytes: plan.bytes() })
+    let (source_bytes, bytes) = (plan.source_bytes(), plan.bytes());
+    let Plan { shards, parameters, conversions, .. } = plan;
+    Ok(Converted { folder, shards: shards.len(), parameters, source_bytes, bytes, conversions })
 }
 
 #[cfg(feature = "hub")]
@@ -147,21 +167,31 @@ fn job(files: &ModelFiles, options: &ConvertOptions) -> Result<Value> {
         label = folder.canonicalize().map_err(|e| Error::io(folder, &e))?.display().to_string();
         let weights = |name: &String| name.ends_with(".safetensors") || name == "config.json";
         for name in files.list("")?.into_iter().filter(weights) {
-            let path = folder.join(&name);
-            let metadata = path.metadata().map_err(|e| Error::io(&path, &e))?;
-            let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-            stamps.push(json!([name, metadata.len(), modified.map_or(0, |since| since.as_nanos() as u64)]));
+            stamps.push(stamp(&folder.join(&name), &name)?);
         }
     }
-    let ConvertOptions { bits, group_size, mode, recipe, dtype } = options;
+    for path in files.gguf().into_iter().flat_map(Gguf::labels) {
+        let path = Path::new(path);
+        let path = path.canonicalize().map_err(|e| Error::io(path, &e))?;
+        stamps.push(stamp(&path, &path.display().to_string())?);
+    }
+    let ConvertOptions { bits, group_size, mode, recipe, dtype, dequantize } = options;
     let options = json!({
         "bits": bits,
         "group_size": group_size,
         "mode": mode.map(|mode| mode.name()),
         "recipe": recipe.map(Recipe::name),
         "dtype": dtype.map(|dtype| dtype.to_string()),
+        "dequantize": dequantize,
     });
     Ok(json!({ "source": label, "files": stamps, "options": options, "version": crate::VERSION }))
+}
+
+/// Length and time of a file.
+fn stamp(path: &Path, name: &str) -> Result<Value> {
+    let metadata = path.metadata().map_err(|e| Error::io(path, &e))?;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Ok(json!([name, metadata.len(), modified.map_or(0, |since| since.as_nanos() as u64)]))
 }
 
 /// Refuses what will not fit, before anything is written.
@@ -195,14 +225,21 @@ fn finish_config(config: &mut Value, plan: &Plan, options: &ConvertOptions) {
         config.insert("quantization".into(), quantization.clone());
         config.insert("quantization_config".into(), quantization.clone());
     }
+    if options.dequantize {
+        config.remove("quantization");
+        config.remove("quantization_config");
+    }
     if let Some(dtype) = options.dtype {
-        use crate::weights::Dtype;
-        let name = match dtype {
-            Dtype::F16 => "float16",
-            Dtype::Bf16 => "bfloat16",
-            Dtype::F32 | Dtype::U32 | Dtype::U8 => "float32",
-        };
-        config.insert("torch_dtype".into(), name.into());
+        config.insert("torch_dtype".into(), torch_name(dtype).into());
+    }
+}
+
+/// What config.json calls a format of floats.
+fn torch_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F16 => "float16",
+        Dtype::Bf16 => "bfloat16",
+        Dtype::F32 | Dtype::U32 | Dtype::U8 => "float32",
     }
 }
 

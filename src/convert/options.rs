@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::weights::Dtype;
 
 /// What [`convert`](super::convert) makes of a model. Without `bits`, `group_size`, `mode` and `recipe` nothing is
-/// quantized.
+/// quantized; the blocks of a GGUF file stay as near as can be to what they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConvertOptions {
     /// Bits a code: 2, 3, 4, 5, 6 or 8. 4 by default.
@@ -20,8 +20,11 @@ pub struct ConvertOptions {
     /// More bits for some matrices.
     pub recipe: Option<Recipe>,
     /// The format of floats, which is also that of affine scales. By default what config.json calls `torch_dtype`, else
-    /// each tensor keeps its own.
+    /// each tensor keeps its own. By default of a GGUF file: that of its matrices, f16 beside blocks, bf16 of a Gemma.
     pub dtype: Option<Dtype>,
+    /// Make floats of a model that is quantized, as MLX or in a GGUF file. `dtype` is then also the format that its codes
+    /// are turned into.
+    pub dequantize: bool,
 }
 
 /// mlx-lm's recipes: values and down projections of some layers, and the head, get more bits than the rest.
@@ -83,6 +86,10 @@ impl ConvertOptions {
         let Self { bits, group_size, mode, recipe, .. } = *self;
         if bits.is_none() && group_size.is_none() && mode.is_none() && recipe.is_none() {
             return Ok(None);
+        }
+        if self.dequantize {
+            return Err(Error::invalid("the model is to be quantized and to be made of floats")
+                .with_hint("leave out dequantize, or bits, group, mode and recipe"));
         }
         let mode = mode.unwrap_or(QuantizationMode::Affine);
         if let Some(recipe) = recipe {

@@ -6,9 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::layout::{Found, Layout};
 use super::options::{ConvertOptions, Rule, Stored};
+use super::part::Part;
+use crate::arch::Published;
 use crate::arch::spec::{Linear, QuantizationFormat, QuantizationMode, Spec};
 use crate::error::{Error, Result};
-use crate::weights::{Dtype, TensorView, Tensors};
+use crate::weights::gguf::Conversion;
+use crate::weights::{Dtype, Tensors};
 
 /// All that will be written.
 pub(super) struct Plan {
@@ -18,6 +21,8 @@ pub(super) struct Plan {
     pub quantization: Option<Value>,
     /// Numbers that the model is made of.
     pub parameters: u64,
+    /// What becomes of the blocks of a GGUF file, where they are kept as nearly as possible.
+    pub conversions: Vec<Conversion>,
 }
 
 /// A file of tensors.
@@ -31,15 +36,19 @@ pub(super) struct Output {
     /// Of the tensor, or of the codes.
     pub name: String,
     /// Where the numbers come from, as consecutive rows.
-    pub parts: Vec<TensorView>,
+    pub parts: Vec<Part>,
     /// Of the numbers.
     pub shape: Vec<usize>,
     /// Added to each number.
     pub offset: f32,
+    /// The width of heads whose rows are pairs to rotate, and are to be put into the halves of the head.
+    pub interleaved: Option<usize>,
     /// The format of floats.
     pub dtype: Dtype,
     /// What the numbers become, unless they stay floats.
     pub format: Option<QuantizationFormat>,
+    /// Whether that is what the blocks of a GGUF file become anyway.
+    pub keeps_blocks: bool,
 }
 
 /// A tensor as a file holds it.
@@ -61,9 +70,14 @@ impl Output {
         self.shape.last().copied().unwrap_or(1)
     }
 
+    /// The name of a matrix.
+    fn path(&self) -> &str {
+        self.name.strip_suffix(".weight").unwrap_or(&self.name)
+    }
+
     /// Bytes of the source.
     pub fn source_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes().len() as u64).sum()
+        self.parts.iter().map(Part::bytes).sum()
     }
 
     /// The tensors of it: itself, or codes, scales and, where there are any, biases.
@@ -76,8 +90,7 @@ impl Output {
             if let Some(last) = shape.last_mut() {
                 *last = columns;
             }
-            let path = self.name.strip_suffix(".weight").unwrap_or(&self.name);
-            Entry { name: format!("{path}.{leaf}"), dtype, shape }
+            Entry { name: format!("{}.{leaf}", self.path()), dtype, shape }
         };
         let (codes, groups) = (self.columns() * bits / 32, self.columns() / group_size);
         let mut entries = vec![entry("weight", Dtype::U32, codes)];
@@ -98,26 +111,37 @@ impl Plan {
     pub fn new(
         spec: &Spec,
         tensors: &Tensors,
+        published: Option<&Published>,
         config: &Value,
         options: &ConvertOptions,
         shard_bytes: u64,
     ) -> Result<Self> {
         let format = options.format()?;
-        check_source(spec, tensors)?;
+        if !options.dequantize {
+            check_source(spec, tensors)?;
+        }
         let rule = format.map(|format| Rule::new(spec, format, options.recipe)).transpose()?;
         let dtype = options.dtype.or_else(|| declared(config));
         let mut builder = Builder {
             spec,
-            layout: Layout::new(spec, tensors)?,
+            layout: Layout::new(spec, tensors, published)?,
             dtype,
+            asked: options.dtype,
+            keeps_blocks: format.is_none() && !options.dequantize,
             rule,
             outputs: BTreeMap::new(),
             own: Map::new(),
         };
         builder.collect(tensors)?;
-        let Builder { layout, outputs, own, .. } = builder;
+        let Builder { layout, outputs, mut own, .. } = builder;
         layout.finish()?;
-        let quantization = format.map(|format| {
+        let kept = most_common(outputs.values());
+        if let Some(format) = kept {
+            let others = outputs.values().filter(|output| output.keeps_blocks && output.format != Some(format));
+            let described = |output: &Output| Some((output.path().to_owned(), described(output.format?).into()));
+            own.extend(others.filter_map(described));
+        }
+        let quantization = format.or(kept).map(|format| {
             let mut all = described(format);
             // mlx-lm names four bits beside a recipe, whose matrices all have entries of their own.
             if options.recipe.is_some() {
@@ -126,8 +150,12 @@ impl Plan {
             all.extend(own);
             Value::Object(all)
         });
+        let blocks = outputs.values().filter(|output| output.keeps_blocks).flat_map(|output| &output.parts);
+        let blocks = blocks.filter_map(|part| if let Part::Blocks(blocks) = part { Some(blocks) } else { None });
+        let conversions = Conversion::of(blocks, dtype.unwrap_or(Dtype::F16));
+        let conversions = conversions.map_err(|error| error.context(tensors.label()))?;
         let parameters = outputs.values().map(|output| output.shape.iter().product::<usize>() as u64).sum();
-        Ok(Self { shards: shards(outputs.into_values(), shard_bytes), quantization, parameters })
+        Ok(Self { shards: shards(outputs.into_values(), shard_bytes), quantization, parameters, conversions })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -157,6 +185,10 @@ struct Builder<'a> {
     spec: &'a Spec,
     layout: Layout<'a>,
     dtype: Option<Dtype>,
+    /// What the caller named.
+    asked: Option<Dtype>,
+    /// Whether blocks of a GGUF file stay as near as can be to what they are.
+    keeps_blocks: bool,
     rule: Option<Rule<'a>>,
     outputs: BTreeMap<String, Output>,
     /// Formats of matrices that differ from the rest.
@@ -169,7 +201,7 @@ impl Builder<'_> {
         for linear in spec.linears() {
             let weight = format!("{}.weight", linear.name);
             let optional = spec.head_optional && spec.head.as_ref() == Some(linear) && spec.model_type != "minicpm";
-            if self.outputs.contains_key(&weight) || (optional && !tensors.contains(&weight)) {
+            if self.outputs.contains_key(&weight) || (optional && !self.layout.has(&weight)) {
                 continue;
             }
             let found = self.layout.find(&weight, Some(&shape(linear)))?;
@@ -184,7 +216,11 @@ impl Builder<'_> {
             self.plain(&name)?;
         }
         // What mlx-lm's class has and never uses; it does not load without.
-        for name in tensors.names().filter(|name| is_kept(&spec.model_type, name)) {
+        let is_scale = |name: &str| {
+            let path = name.strip_suffix(".scales").or_else(|| name.strip_suffix(".biases"));
+            path.is_some_and(|path| tensors.contains(&format!("{path}.weight")))
+        };
+        for name in tensors.names().filter(|name| is_kept(&spec.model_type, name) && !is_scale(name)) {
             let shape = &tensors.need(name)?.shape;
             match name.strip_suffix(".weight").filter(|_| shape.len() > 1) {
                 Some(path) if !self.outputs.contains_key(name) => {
@@ -198,6 +234,13 @@ impl Builder<'_> {
     }
 
     fn matrix(&mut self, path: &str, name: String, found: Found) -> Result<()> {
+        if self.keeps_blocks
+            && let Some(Part::Blocks(blocks)) = found.parts.first()
+        {
+            let format = blocks.target().map(|target| target.format);
+            self.add(name, found, format, true);
+            return Ok(());
+        }
         let columns = found.shape.last().copied().unwrap_or(1);
         let stored = self.rule.as_ref().map(|rule| rule.stored(path, columns)).transpose()?.unwrap_or(Stored::Dense);
         let format = match stored {
@@ -208,23 +251,51 @@ impl Builder<'_> {
                 Some(format)
             }
         };
-        self.add(name, found, format);
+        self.add(name, found, format, false);
         Ok(())
     }
 
     fn plain(&mut self, name: &str) -> Result<()> {
         if !self.outputs.contains_key(name) {
             let found = self.layout.find(name, None)?;
-            self.add(name.to_owned(), found, None);
+            self.add(name.to_owned(), found, None, false);
         }
         Ok(())
     }
 
-    fn add(&mut self, name: String, found: Found, format: Option<QuantizationFormat>) {
-        let Found { parts, shape, offset } = found;
-        let own = parts.first().map_or(Dtype::F32, |part| part.dtype);
-        let dtype = self.dtype.filter(|_| !keeps_dtype(&self.spec.model_type, &name)).unwrap_or(own);
-        self.outputs.insert(name.clone(), Output { name, parts, shape, offset, dtype, format });
+    fn add(&mut self, name: String, found: Found, format: Option<QuantizationFormat>, keeps_blocks: bool) {
+        let Found { parts, shape, offset, interleaved } = found;
+        let own = parts.first().map_or(Dtype::F32, Part::dtype);
+        let wanted = if parts.first().is_some_and(Part::is_small_float) { self.asked } else { self.dtype };
+        let dtype = wanted.filter(|_| !keeps_dtype(&self.spec.model_type, &name)).unwrap_or(own);
+        let output = Output { name, parts, shape, offset, interleaved, dtype, format, keeps_blocks };
+        self.outputs.insert(output.name.clone(), output);
+    }
+}
+
+/// The format that most numbers of a GGUF file have, among matrices of blocks that are kept.
+fn most_common<'a>(outputs: impl Iterator<Item = &'a Output>) -> Option<QuantizationFormat> {
+    let mut counts: Vec<(QuantizationFormat, usize)> = Vec::new();
+    for output in outputs.filter(|output| output.keeps_blocks) {
+        let Some(format) = output.format else { continue };
+        let numbers = output.shape.iter().product::<usize>();
+        match counts.iter_mut().find(|(other, _)| *other == format) {
+            Some((_, count)) => *count += numbers,
+            None => counts.push((format, numbers)),
+        }
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(format, _)| format)
+}
+
+/// The format of the floats of a GGUF file's model: that of its scales, else that of its matrices. Gemma's hidden
+/// numbers need the range of bf16.
+pub(super) fn usual_dtype(published: &Published, tensors: &Tensors) -> Dtype {
+    let matrices = || tensors.names().filter_map(|name| tensors.get(name)).filter(|view| view.shape.len() > 1);
+    let has_blocks = tensors.names().any(|name| tensors.blocks(name).is_some());
+    let stored = matrices().max_by_key(|view| view.bytes().len()).map_or(Dtype::F32, |view| view.dtype);
+    match if has_blocks { Dtype::F16 } else { stored } {
+        Dtype::F16 if published.is_gemma() => Dtype::Bf16,
+        dtype => dtype,
     }
 }
 

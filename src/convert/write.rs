@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::part::Part;
 use super::plan::{Entry, Output, Shard};
 use crate::error::{Error, Result};
-use crate::weights::{Dtype, Quantized, TensorView, quantize};
+use crate::weights::{Dtype, Quantized, quantize};
 
 /// Bytes of the source that are worked on at a time.
 const BLOCK: usize = 8 << 20;
@@ -37,15 +38,17 @@ pub(super) fn shard(path: &Path, shard: &Shard, advance: &mut dyn FnMut(u64) -> 
         let start = |entry: Entry| header[&entry.name]["data_offsets"][0].as_u64().unwrap_or(0);
         let mut positions: Vec<u64> = output.entries().into_iter().map(start).collect();
         for part in &output.parts {
-            for rows in blocks(part, output.columns()) {
-                let block = Block { output, view: part.rows(rows.clone(), rows_of(part, output.columns())) };
+            for rows in blocks(part, output) {
+                let block = Block { output, part, rows };
                 let bytes = block.convert(threads).map_err(|e| e.context(&output.name))?;
                 for (position, bytes) in positions.iter_mut().zip([&bytes.codes, &bytes.scales, &bytes.biases]) {
                     file.write(*position, bytes)?;
                     *position += bytes.len() as u64;
                 }
-                block.view.release();
-                advance(block.view.bytes().len() as u64)?;
+                let columns = output.columns();
+                part.release(block.rows.clone(), columns);
+                let rows = part.row_count(columns).max(1) as u64;
+                advance(part.bytes() * block.rows.len() as u64 / rows)?;
             }
         }
     }
@@ -82,32 +85,35 @@ impl<'a> Target<'a> {
     }
 }
 
-fn rows_of(part: &TensorView, columns: usize) -> usize {
-    part.shape.iter().product::<usize>() / columns.max(1)
+/// Rows that are worked on together: those of a head that are put into another order.
+fn unit(output: &Output) -> usize {
+    output.interleaved.filter(|_| output.shape.len() > 1).unwrap_or(1)
 }
 
 /// Consecutive rows that together are about [`BLOCK`] bytes, and at least one.
-fn blocks(part: &TensorView, columns: usize) -> impl Iterator<Item = Range<usize>> {
-    let rows = rows_of(part, columns);
-    let step = (BLOCK / (columns * part.dtype.width()).max(1)).max(1);
+fn blocks(part: &Part, output: &Output) -> impl Iterator<Item = Range<usize>> {
+    let rows = part.row_count(output.columns());
+    // What is no float yet becomes some.
+    let width = if let Part::View(view) = part { view.dtype.width() } else { Dtype::F32.width() };
+    let step = (BLOCK / (output.columns() * width).max(1)).max(1).next_multiple_of(unit(output));
     (0..rows).step_by(step).map(move |first| first..(first + step).min(rows))
 }
 
 /// Some rows of a tensor.
 struct Block<'a> {
     output: &'a Output,
-    view: TensorView,
+    part: &'a Part,
+    rows: Range<usize>,
 }
 
 impl Block<'_> {
     /// What is written of them: codes, scales and biases, or floats in place of codes. Threads share the rows.
     fn convert(&self, threads: usize) -> Result<Quantized> {
-        let columns = self.output.columns();
-        let rows = rows_of(&self.view, columns);
-        let share = rows.div_ceil(threads.max(1)).max(1);
-        let shares: Vec<_> = (0..rows).step_by(share).map(|first| first..(first + share).min(rows)).collect();
+        let share = self.rows.len().div_ceil(threads.max(1)).max(1).next_multiple_of(unit(self.output));
+        let end = self.rows.end;
+        let shares: Vec<_> = self.rows.clone().step_by(share).map(|first| first..(first + share).min(end)).collect();
         let results: Vec<Result<Quantized>> = std::thread::scope(|scope| {
-            let start = |range: Range<usize>| scope.spawn(move || self.rows(&self.view.rows(range, rows)));
+            let start = |range: Range<usize>| scope.spawn(move || self.some(range));
             let running: Vec<_> = shares.into_iter().map(start).collect();
             let join = |running: std::thread::ScopedJoinHandle<'_, _>| {
                 running.join().unwrap_or_else(|_| Err(Error::internal("a thread of a conversion panicked")))
@@ -124,18 +130,41 @@ impl Block<'_> {
         Ok(whole)
     }
 
-    fn rows(&self, view: &TensorView) -> Result<Quantized> {
-        let Output { offset, dtype, format, .. } = *self.output;
-        if format.is_none() && offset == 0.0 && dtype == view.dtype {
-            return Ok(Quantized { codes: view.bytes().to_vec(), ..Quantized::default() });
+    /// Some of the rows, in the order that MLX wants.
+    fn some(&self, rows: Range<usize>) -> Result<Quantized> {
+        let count = if self.output.shape.len() > 1 { rows.len() } else { self.output.columns() };
+        let mut made = self.made(rows)?;
+        if let Some(head) = self.output.interleaved {
+            for bytes in [&mut made.codes, &mut made.scales, &mut made.biases] {
+                *bytes = in_halves(bytes, head, bytes.len() / count.max(1));
+            }
         }
-        let mut numbers = view.to_f32();
+        Ok(made)
+    }
+
+    fn made(&self, rows: Range<usize>) -> Result<Quantized> {
+        let Output { offset, dtype, format, keeps_blocks, .. } = *self.output;
+        let columns = self.output.columns();
+        if keeps_blocks && let Part::Blocks(blocks) = self.part {
+            let Quantized { codes, scales, biases } = blocks.codes(rows)?;
+            // Scales of floats of few bits are bytes.
+            let scales = if biases.is_empty() { scales } else { rescaled(&scales, dtype) };
+            return Ok(Quantized { codes, scales, biases: rescaled(&biases, dtype) });
+        }
+        if format.is_none()
+            && offset == 0.0
+            && let Some(codes) = self.part.stored(rows.clone(), columns, dtype)
+        {
+            return Ok(Quantized { codes, ..Quantized::default() });
+        }
+        let own = self.part.dtype();
+        let mut numbers = self.part.numbers(rows, columns, dtype)?;
         if offset != 0.0 {
-            numbers.iter_mut().for_each(|number| *number = view.dtype.round(*number + offset));
+            numbers.iter_mut().for_each(|number| *number = own.round(*number + offset));
         }
         match format {
             Some(format) => {
-                if dtype != view.dtype {
+                if dtype != own {
                     numbers.iter_mut().for_each(|number| *number = dtype.round(*number));
                 }
                 quantize(&numbers, dtype, format)
@@ -143,6 +172,26 @@ impl Block<'_> {
             None => Ok(Quantized { codes: bytes_of(&numbers, dtype), ..Quantized::default() }),
         }
     }
+}
+
+/// Rows of each head, of which the first of all pairs come before the second ones.
+fn in_halves(bytes: &[u8], head: usize, width: usize) -> Vec<u8> {
+    let mut ordered = Vec::with_capacity(bytes.len());
+    for rows in bytes.chunks_exact((head * width).max(1)) {
+        for half in 0..2 {
+            rows.chunks_exact(width).skip(half).step_by(2).for_each(|row| ordered.extend_from_slice(row));
+        }
+    }
+    ordered
+}
+
+/// Numbers of f16 in another format of floats.
+fn rescaled(bytes: &[u8], dtype: Dtype) -> Vec<u8> {
+    if dtype == Dtype::F16 {
+        return bytes.to_vec();
+    }
+    let numbers: Vec<f32> = bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect();
+    bytes_of(&numbers, dtype)
 }
 
 fn bytes_of(numbers: &[f32], dtype: Dtype) -> Vec<u8> {

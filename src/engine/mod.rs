@@ -28,7 +28,6 @@ mod score;
 mod session;
 mod slot;
 mod text;
-mod vocabulary;
 mod worker;
 
 #[cfg(feature = "hub")]

@@ -2,7 +2,6 @@
 
 use serde_json::Map;
 
-use super::vocabulary;
 use crate::arch;
 use crate::error::{Code, Error, Result};
 use crate::request::{Message, Request};
@@ -95,16 +94,16 @@ impl Text {
 
 /// Reads the files that the text side of a model consists of.
 fn text_files(files: &ModelFiles) -> Result<TextFiles> {
+    if let Some(gguf) = files.gguf() {
+        return TextFiles::of_gguf(gguf);
+    }
     let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
     let tokenizer = tokenizer_file(files)?;
     let template = |path: &str| -> Result<Option<String>> {
         let text = read(path)?.map(String::from_utf8).transpose();
         text.map_err(|_| Error::corrupt(files.file_label(path), "not UTF-8"))
     };
-    let mut chat_templates = match files.gguf() {
-        Some(gguf) => vocabulary::chat_templates(gguf.metadata())?,
-        None => Vec::new(),
-    };
+    let mut chat_templates = Vec::new();
     if let Some(text) = template("chat_template.jinja")? {
         chat_templates.push(("default".to_owned(), text));
     }
@@ -131,9 +130,6 @@ fn text_files(files: &ModelFiles) -> Result<TextFiles> {
 /// or a list of tiktoken's ranks.
 fn tokenizer_file(files: &ModelFiles) -> Result<TokenizerFile> {
     let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
-    if let Some(gguf) = files.gguf() {
-        return Ok(TokenizerFile::Vocabulary(Box::new(vocabulary::read(gguf.metadata())?)));
-    }
     if let Some(json) = read("tokenizer.json")? {
         return Ok(TokenizerFile::Json(json));
     }

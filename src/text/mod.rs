@@ -10,9 +10,11 @@ mod guard;
 mod stream;
 mod template;
 mod tokenizer;
+mod vocabulary;
 
 pub(crate) use convert::Vocabulary;
 pub(crate) use files::{TextFiles, TokenizerFile};
 pub(crate) use stream::StreamDecoder;
 pub(crate) use template::ChatTemplate;
 pub(crate) use tokenizer::Tokenizer;
+pub(crate) use vocabulary::TokenizerFolder;

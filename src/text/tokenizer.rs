@@ -160,6 +160,12 @@ impl Tokenizer {
         self.shared.backend.token_to_id(token)
     }
 
+    /// The same tokenizer as a `tokenizer.json`.
+    pub(super) fn json(&self) -> Result<Vec<u8>> {
+        let shared = &*self.shared;
+        guarded(&shared.file, "writing the tokenizer", || shared.backend.to_string(true)).map(String::into_bytes)
+    }
+
     /// A token as the vocabulary spells it.
     pub(crate) fn token(&self, id: u32) -> Option<String> {
         self.shared.backend.id_to_token(id)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::arch::spec::{NormKind, QuantizationFormat};
 use crate::error::{Error, Result};
 
+mod dequantize;
 mod files;
 pub(crate) mod gguf;
 mod header;
@@ -22,6 +23,7 @@ mod tensors;
 mod tests;
 mod unique;
 
+pub(crate) use dequantize::dequantize;
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 #[cfg(test)]

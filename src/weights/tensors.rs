@@ -147,11 +147,11 @@ impl Tensors {
     /// # Errors
     /// `CorruptFile` or `Unsupported` for numbers that can't be converted.
     pub fn conversions(&self) -> Result<Vec<Conversion>> {
-        Conversion::of(self.entries.values().filter_map(|entry| match &entry.tensor {
+        let blocks = self.entries.values().filter_map(|entry| match &entry.tensor {
             Tensor::Blocks(blocks) => Some(blocks),
             Tensor::View(_) | Tensor::Other(_) => None,
-        }))
-        .map_err(|error| error.context(self.label()))
+        });
+        Conversion::of(blocks, Dtype::F16).map_err(|error| error.context(self.label()))
     }
 
     /// Whether there is a tensor of that name, whatever its number format.

@@ -14,7 +14,7 @@ use crate::sh::{self, Result};
 use report::Report;
 
 /// What the reference is computed with.
-const PACKAGES: [&str; 2] = ["mlx-lm==0.32.2", "mlx[cpu]==0.32.4"];
+const PACKAGES: [&str; 3] = ["mlx-lm==0.32.2", "mlx[cpu]==0.32.4", "gguf==0.19.0"];
 const FEW_FORMATS: &str = "f32,4bit-g64";
 const ALL_FORMATS: &str = "f32,f16,bf16,4bit-g32,4bit-g64,8bit,mixed,mxfp4,mxfp8,nvfp4";
 
@@ -106,7 +106,7 @@ pub fn python() -> Result<PathBuf> {
     fs::create_dir_all(&venv)?;
     let python = venv.join("bin/python");
     let complete = venv.join("complete");
-    if !complete.exists() {
+    if fs::read_to_string(&complete).ok().as_deref() != Some(&PACKAGES.join("\n")) {
         println!("making a venv with {}", PACKAGES.join(" and "));
         sh::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
         sh::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;

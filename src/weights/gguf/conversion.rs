@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::tensor::Blocks;
 use crate::error::Result;
+use crate::weights::Dtype;
 
-/// What the tensors of one number format become.
+/// What the tensors of one number format of a GGUF file become.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Conversion {
+pub struct Conversion {
     /// The format in the file.
     pub from: String,
     /// The format that is computed with.
@@ -24,7 +25,8 @@ pub(crate) struct Conversion {
 }
 
 impl Conversion {
-    pub(in crate::weights) fn of<'a>(all: impl Iterator<Item = &'a Blocks>) -> Result<Vec<Self>> {
+    /// Of some tensors, whose affine scales become `dtype`.
+    pub(crate) fn of<'a>(all: impl Iterator<Item = &'a Blocks>, dtype: Dtype) -> Result<Vec<Self>> {
         let mut found: BTreeMap<String, (Self, [f64; 2])> = BTreeMap::new();
         for blocks in all {
             let Some(target) = blocks.target() else { continue };
@@ -34,7 +36,7 @@ impl Conversion {
             });
             conversion.tensors += 1;
             conversion.bytes += blocks.loaded_bytes();
-            let [error, power] = blocks.loss()?;
+            let [error, power] = blocks.loss(dtype)?;
             sums[0] += error;
             sums[1] += power;
         }

@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use cursor::Cursor;
 
 pub(crate) use block::BlockType;
-pub(crate) use conversion::Conversion;
+pub use conversion::Conversion;
 pub(crate) use directory::Entry;
 pub(crate) use metadata::{Array, Metadata, Value};
 pub(crate) use tensor::Blocks;
@@ -35,8 +35,9 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 /// An open file: metadata and directory checked, tensors read when somebody looks at them.
 pub(crate) struct Gguf {
     label: String,
-    /// Its files.
+    /// Its files, and what they are called.
     storages: Vec<Storage>,
+    labels: Vec<String>,
     metadata: Metadata,
     tensors: BTreeMap<String, Entry>,
 }
@@ -54,12 +55,18 @@ impl Gguf {
         let metadata = Metadata::read(label, &storage, &mut cursor, keys).map_err(named)?;
         let alignment = alignment(&metadata)?;
         let tensors = directory::read(bytes, &mut cursor, tensors, alignment).map_err(named)?;
-        Ok(Self { label: label.to_owned(), storages: vec![storage], metadata, tensors })
+        let labels = vec![label.to_owned()];
+        Ok(Self { label: label.to_owned(), storages: vec![storage], labels, metadata, tensors })
     }
 
     /// What to call the file in messages.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// What to call each of the files that the model consists of: their paths, if they are on disk.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// What the file says about its model.

@@ -57,6 +57,7 @@ impl Gguf {
     fn add(&mut self, part: Self) -> Result<()> {
         let offset = self.storages.len();
         self.storages.extend(part.storages);
+        self.labels.extend(part.labels);
         for (name, mut entry) in part.tensors {
             entry.file += offset;
             if self.tensors.contains_key(&name) {

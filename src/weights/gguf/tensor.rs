@@ -80,8 +80,22 @@ impl Blocks {
 
     /// The blocks of some rows.
     fn row_bytes(&self, rows: Range<usize>) -> &[u8] {
-        let width = self.columns() / self.block.numbers() * self.block.bytes();
-        &(*self.storage).as_ref()[self.range.clone()][rows.start * width..rows.end * width]
+        &(*self.storage).as_ref()[self.row_range(rows)]
+    }
+
+    fn row_range(&self, rows: Range<usize>) -> Range<usize> {
+        let width = self.row_width();
+        self.range.start + rows.start * width..self.range.start + rows.end * width
+    }
+
+    /// Bytes of a row.
+    pub fn row_width(&self) -> usize {
+        self.columns() / self.block.numbers() * self.block.bytes()
+    }
+
+    /// Says that nobody looks at some rows soon again.
+    pub fn release(&self, rows: Range<usize>) {
+        self.storage.release(self.row_range(rows));
     }
 
     /// The numbers of some rows, as gguf-py has them bit for bit.
@@ -135,6 +149,15 @@ impl Blocks {
         })
     }
 
+    /// Some rows as [`target`](Self::target) has them, with affine scales in f16.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub fn codes(&self, rows: Range<usize>) -> Result<Quantized> {
+        let Some(target) = self.target() else { return Err(self.unsupported()) };
+        convert(self.block, self.row_bytes(rows), target)
+    }
+
     /// Converts rows, in pieces on all cores where there are many.
     fn convert(&self, rows: Range<usize>, target: Target) -> Result<Quantized> {
         let columns = self.columns();
@@ -168,11 +191,16 @@ impl Blocks {
         Ok(all)
     }
 
-    /// What some rows lose when they are converted: the sum of the squares of the differences, and that of the numbers.
-    pub(super) fn loss(&self) -> Result<[f64; 2]> {
+    /// What some rows lose when they are converted, with affine scales in `dtype`: the sum of the squares of the
+    /// differences, and that of the numbers.
+    pub(super) fn loss(&self, dtype: Dtype) -> Result<[f64; 2]> {
         match self.target() {
             None => Err(self.unsupported()),
-            Some(Target { exact: true, .. }) => Ok([0.0; 2]),
+            Some(target)
+                if target.exact && !(dtype == Dtype::Bf16 && target.format.mode == QuantizationMode::Affine) =>
+            {
+                Ok([0.0; 2])
+            }
             Some(target) => {
                 let rows = self.row_count();
                 let (mut error, mut power) = (0.0, 0.0);
@@ -180,7 +208,7 @@ impl Blocks {
                     let numbers = self.numbers(row..row + 1)?;
                     let converted = convert(self.block, self.row_bytes(row..row + 1), target)
                         .map_err(|error| error.context(&self.name))?;
-                    for (number, after) in numbers.iter().zip(affine_numbers(&converted, target.format.bits)) {
+                    for (number, after) in numbers.iter().zip(affine_numbers(&converted, target.format.bits, dtype)) {
                         error += f64::from(number - after).powi(2);
                         power += f64::from(*number).powi(2);
                     }
@@ -308,9 +336,9 @@ fn mxfp4(bytes: &[u8]) -> Quantized {
     out
 }
 
-/// The numbers of affine codes with scales in f16.
-fn affine_numbers(quantized: &Quantized, bits: usize) -> impl Iterator<Item = f32> {
-    let number = |bytes: &[u8; 2]| f16::from_le_bytes(*bytes).to_f32();
+/// The numbers of affine codes with scales in f16, which are rounded to `dtype`.
+fn affine_numbers(quantized: &Quantized, bits: usize, dtype: Dtype) -> impl Iterator<Item = f32> {
+    let number = move |bytes: &[u8; 2]| dtype.round(f16::from_le_bytes(*bytes).to_f32());
     let scales = quantized.scales.as_chunks().0.iter().map(number);
     let biases = quantized.biases.as_chunks().0.iter().map(number);
     let groups = quantized.codes.chunks_exact(GROUP / 8 * bits);

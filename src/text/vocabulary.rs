@@ -1,17 +1,69 @@
 //! The vocabulary and the chat templates in a GGUF file's metadata.
 
-use crate::error::Result;
-use crate::text::Vocabulary;
-use crate::weights::gguf::{Array, Metadata};
+use serde_json::{Map, Value, json};
+
+use super::{TextFiles, Tokenizer, TokenizerFile, Vocabulary};
+use crate::error::{Error, Result};
+use crate::weights::gguf::{Array, Gguf, Metadata};
 
 /// The most entries of a list; the largest real one has 515,000 merges.
 const MAX_ENTRIES: usize = 1 << 22;
 
+impl TextFiles {
+    /// The text side of the model in a GGUF file.
+    ///
+    /// # Errors
+    /// `CorruptFile` naming the key whose value is of another type, or the entry that is no text.
+    pub(crate) fn of_gguf(gguf: &Gguf) -> Result<Self> {
+        Ok(Self {
+            label: gguf.label().into(),
+            tokenizer: TokenizerFile::Vocabulary(Box::new(read(gguf.metadata())?)),
+            chat_templates: chat_templates(gguf.metadata())?,
+            ..Self::default()
+        })
+    }
+}
+
+/// The tokenizer of a GGUF file in the form of a model's folder.
+pub(crate) struct TokenizerFolder {
+    /// Names and contents: `tokenizer.json`, and `tokenizer_config.json` with the chat templates.
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    /// The ids that end an answer.
+    pub(crate) eos_ids: Vec<u32>,
+}
+
+impl TokenizerFolder {
+    /// # Errors
+    /// Those of [`TextFiles::of_gguf`]; `Unsupported` naming the kind of a vocabulary that is not read.
+    pub(crate) fn of_gguf(gguf: &Gguf) -> Result<Self> {
+        let files = TextFiles::of_gguf(gguf)?;
+        let tokenizer = Tokenizer::from_files(&files, &[])?;
+        let mut config = Map::new();
+        if let TokenizerFile::Vocabulary(vocabulary) = &files.tokenizer {
+            config.extend(vocabulary.named().into_iter().map(|(name, text)| (name, text.into())));
+        }
+        config.insert("clean_up_tokenization_spaces".into(), false.into());
+        config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+        let templates: Vec<Value> =
+            files.chat_templates.iter().map(|(name, text)| json!({"name": name, "template": text})).collect();
+        match files.chat_templates.as_slice() {
+            [] => {}
+            [(name, text)] if name == "default" => {
+                config.insert("chat_template".into(), text.clone().into());
+            }
+            _ => {
+                config.insert("chat_template".into(), templates.into());
+            }
+        }
+        let config = serde_json::to_vec_pretty(&Value::Object(config))
+            .map_err(|e| Error::internal(format!("JSON could not be written: {e}")))?;
+        let files = vec![("tokenizer.json", tokenizer.json()?), ("tokenizer_config.json", config)];
+        Ok(Self { files, eos_ids: tokenizer.eos_ids().to_vec() })
+    }
+}
+
 /// Reads the keys `tokenizer.ggml.…`.
-///
-/// # Errors
-/// `CorruptFile` naming the key whose value is of another type, or the entry that is no text.
-pub(super) fn read(metadata: &Metadata) -> Result<Vocabulary> {
+fn read(metadata: &Metadata) -> Result<Vocabulary> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let text = |key: &str| Ok(metadata.string(key)?.map(str::to_owned));
     let id = |name: &str| {
@@ -48,7 +100,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<Vocabulary> {
 ///
 /// # Errors
 /// `CorruptFile` naming the key that is no text.
-pub(super) fn chat_templates(metadata: &Metadata) -> Result<Vec<(String, String)>> {
+fn chat_templates(metadata: &Metadata) -> Result<Vec<(String, String)>> {
     const KEY: &str = "tokenizer.chat_template";
     let mut templates = Vec::new();
     for key in metadata.keys() {

@@ -1,7 +1,7 @@
 """Writes tests/data/gguf_blocks.json: random blocks of every GGUF number format that is read, and the numbers that
 gguf-py makes of them, as hexadecimal bytes of little-endian f32.
 
-    python tests/parity/gguf.py [path of a llama.cpp's gguf-py]
+    python tests/parity/gguf_blocks.py [path of a llama.cpp's gguf-py]
 
 Needs numpy, and gguf (from PyPI or the given path).
 """

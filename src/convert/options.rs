@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use crate::arch::spec::{Ffn, QuantizationFormat, QuantizationMode, Spec};
+use crate::arch::spec::{Ffn, Mixer, QuantizationFormat, QuantizationMode, Spec};
 use crate::error::{Error, Result};
 use crate::weights::Dtype;
 
@@ -172,16 +172,17 @@ const DENSE: &[(&str, &[&str])] = &[
             "lm_head",
             "attention.b_proj",
             "attention.embed_q",
-            "attention.g_proj",
             "attention.kv_a_proj_with_mqa",
             "attention.q_a_proj",
             "attention.q_b_proj",
-            "attention.q_proj",
             "attention.unembed_out",
         ],
     ),
     ("spark2_5", &["self_attn.g_proj"]),
 ];
+
+/// The same, but of layers with latent attention alone.
+const DENSE_OF_LATENT: &[(&str, &[&str])] = &[("bailing_moe_v3", &["attention.g_proj", "attention.q_proj"])];
 
 /// Decides the format of each matrix, as mlx-lm's `quantize_model` does it.
 pub(super) struct Rule<'a> {
@@ -199,7 +200,7 @@ pub(super) struct Rule<'a> {
 impl<'a> Rule<'a> {
     pub fn new(spec: &'a Spec, format: QuantizationFormat, recipe: Option<Recipe>) -> Result<Self> {
         let moes = || {
-            spec.layers.iter().filter_map(|layer| match &layer.ffn {
+            spec.layers.iter().flat_map(|layer| layer.ffns()).filter_map(|ffn| match ffn {
                 Ffn::Moe(moe) => Some(moe),
                 _ => None,
             })
@@ -235,8 +236,11 @@ impl<'a> Rule<'a> {
             let bits = if self.gets_more(name) { high } else { low };
             return Ok(Stored::Own(QuantizationFormat { bits, ..self.format }));
         }
-        let mut dense = DENSE.iter().filter(|(of, _)| *of == family).flat_map(|(_, ends)| *ends);
-        if dense.any(|end| name.ends_with(end)) {
+        let listed = |list: &[(&str, &[&str])]| {
+            let mut ends = list.iter().filter(|(of, _)| *of == family).flat_map(|(_, ends)| *ends);
+            ends.any(|end| name.ends_with(end))
+        };
+        if listed(DENSE) || listed(DENSE_OF_LATENT) && self.is_of_latent(name) {
             return Ok(Stored::Dense);
         }
         if !self.is_delicate(name) {
@@ -261,9 +265,17 @@ impl<'a> Rule<'a> {
         !USUAL_ROUTERS.contains(&family) && (self.routers.contains(name) || self.shared_gates.contains(name))
     }
 
+    /// Whether a matrix belongs to a layer with latent attention.
+    fn is_of_latent(&self, name: &str) -> bool {
+        let mut mixers = self.spec.layers.iter().flat_map(|layer| layer.mixers());
+        mixers
+            .any(|mixer| matches!(mixer, Mixer::Latent(_)) && mixer.linears().iter().any(|linear| linear.name == name))
+    }
+
     /// The choice of all recipes.
     fn gets_more(&self, name: &str) -> bool {
-        let layers = self.spec.layers.len();
+        // mlx-lm counts its layers, of which one family has two of ours in each.
+        let layers = self.spec.layers.len() / if self.spec.model_type == "longcat_flash" { 2 } else { 1 };
         let layer: usize = name.split('.').nth(self.layer_part).and_then(|part| part.parse().ok()).unwrap_or(0);
         let chosen = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
         let parts = ["v_proj", "v_a_proj", "v_b_proj", "down_proj"];

@@ -601,8 +601,9 @@ void pmlx_generation_free(pmlx_generation *generation);
  */
 
 /**
- * Fetches what a run needs of a model into the cache, unless it is there, and gives the folder, which
- * `pmlx_model_load` takes (it takes the name, too). `source` is "owner/name" or "owner/name@revision". `options`, as
+ * Fetches what a run needs of a model into the cache, unless it is there, and gives the folder or GGUF file, which
+ * `pmlx_model_load` takes (it takes the name, too). `source` is "owner/name" or "owner/name@revision"; of a repository
+ * with GGUF files also "owner/name:Q4_K_M" or "owner/name/FILE.gguf". `options`, as
  * for all functions of the hub, is JSON: "endpoints" (a list of addresses, tried in order), "token", "cache" (a
  * folder), "offline"; what is left out comes from `HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE` and
  * `HF_HUB_OFFLINE`. Blocks; `progress` (`NULL` for none) is called on this thread, and when it returns 1 the download
@@ -620,10 +621,13 @@ pmlx_error *pmlx_hub_download(const char *source,
                               pmlx_string **out);
 
 /**
- * The models in the cache, as JSON: `[{"id", "bytes", "revisions": [{"commit", "references": [], "complete", "path"}],
+ * The models in the cache, as JSON: `[{"id", "bytes", "revisions": [{"commit", "references": [], "complete", "gguf": [], "path"}],
  * "last_used", "path"}]`, with the last use in seconds since 1970.
  */
-PMLX_MUST_USE pmlx_error *pmlx_hub_list(const char *options, size_t options_len, pmlx_string **out);
+PMLX_MUST_USE
+pmlx_error *pmlx_hub_list(const char *options,
+                          size_t options_len,
+                          pmlx_string **out);
 
 /**
  * Removes a model, all of its revisions, from the cache, and says what the file system has back, as JSON: `{"id",

@@ -42,9 +42,9 @@ pub use error::{Code, Error, Result};
 pub use event::{Done, Event, FinishReason, Progress, Stage, Timings, TokenLogprob, Usage};
 #[cfg(feature = "hub")]
 pub use hub::{
-    CachedModel, CachedRevision, Gated, Hub, HubOptions, HubProgress, ModelMetadata, ModelQuantization, ModelVersion,
-    Removed, RepositoryId, SearchOptions, SearchSort, Token, Transport, TransportRequest, TransportResponse,
-    VersionKind,
+    CachedModel, CachedRevision, Gated, GgufChoice, Hub, HubOptions, HubProgress, ModelMetadata, ModelQuantization,
+    ModelVersion, Removed, RepositoryId, SearchOptions, SearchSort, Token, Transport, TransportRequest,
+    TransportResponse, VersionKind,
 };
 pub use request::{Content, ContextOverflow, Message, Part, Request, Sampling};
 pub use weights::Dtype;

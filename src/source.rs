@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
 pub(crate) use crate::weights::ModelFiles;
-use crate::weights::gguf::Gguf;
+use crate::weights::gguf::{Gguf, names};
 
 /// The file without which nothing is a model.
 const CONFIG: &str = "config.json";
@@ -16,7 +16,7 @@ const DEMO: &str = "demo";
 const SPELLED_OUT: usize = 8;
 
 /// Finds a model: the path of a folder that holds a `config.json` or one GGUF model, that of a `.gguf` file, `demo`, or
-/// `owner/name` of a hub, which must be in the cache.
+/// `owner/name` of a hub, perhaps with a GGUF file of it, which must be in the cache.
 pub(crate) fn resolve(source: &str) -> Result<ModelFiles> {
     if source.is_empty() || source.contains('\0') {
         return Err(Error::invalid(format!("{source:?} is not the name of a model"))
@@ -49,8 +49,13 @@ pub(crate) fn fetch(
         return resolved;
     }
     let check = |folder: &Path| check(&ModelFiles::Folder(folder.to_owned()));
-    let folder = crate::hub::Hub::new(crate::hub::HubOptions::default())?.download(source, &check, progress)?;
-    self::folder(&folder)
+    of_cache(&crate::hub::Hub::new(crate::hub::HubOptions::default())?.download(source, &check, progress)?)
+}
+
+/// A model in the cache: a folder, or a GGUF file.
+#[cfg(feature = "hub")]
+fn of_cache(path: &Path) -> Result<ModelFiles> {
+    if path.is_file() { gguf(path) } else { folder(path) }
 }
 
 /// The model inside the program, read from where the program lies in memory.
@@ -81,7 +86,7 @@ fn demo() -> Result<ModelFiles> {
 fn of_hub(source: &str) -> Result<ModelFiles> {
     let hub = crate::hub::Hub::new(crate::hub::HubOptions { offline: Some(true), ..Default::default() })?;
     match hub.cached(source)? {
-        Some(path) => folder(&path),
+        Some(path) => of_cache(&path),
         None => Err(Error::new(
             Code::NotFound,
             format!("{source}: there is no such folder, and no such model in the cache"),
@@ -109,7 +114,7 @@ fn folder(path: &Path) -> Result<ModelFiles> {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
     names.sort();
-    let models: Vec<_> = names.iter().filter(|name| is_gguf_model(name)).collect();
+    let models: Vec<_> = names.iter().filter(|name| names::is_model(name)).collect();
     let has_safetensors = names.iter().any(|name| name.ends_with(".safetensors"));
     if files.exists(CONFIG) && (has_safetensors || models.is_empty()) {
         return Ok(files);
@@ -178,24 +183,20 @@ fn missing(source: &str, path: &Path) -> Error {
     Error::new(Code::NotFound, format!("{source}: no such folder")).with_hint(hint)
 }
 
-/// Whether a file of a folder is a model in GGUF: not the part of one that sees images, and of several files that are one
-/// model the first.
-fn is_gguf_model(name: &str) -> bool {
-    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let stem = name.get(..name.len().saturating_sub(".gguf".len())).unwrap_or_default();
-    let part = stem.rsplit_once("-of-").filter(|(_, count)| number(count)).and_then(|(rest, _)| rest.rsplit_once('-'));
-    is_gguf(Path::new(name)) && !name.starts_with("mmproj") && part.is_none_or(|(_, part)| part == "00001")
-}
-
 fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
-/// Whether a missing path can be meant as `org/name` or `org/name@revision`. Below an existing folder it is rather a
-/// path with a typing error.
+/// Whether a missing path can be meant as `org/name`, or as a revision or a GGUF file of it. Below an existing folder it is
+/// rather a path with a typing error.
 fn is_hub_id(source: &str) -> bool {
     let id = source.split_once('@').map_or(source, |(id, _)| id);
-    if is_gguf(Path::new(id)) {
+    let id = id.split_once(':').map_or(id, |(id, _)| id);
+    let mut parts = id.split('/');
+    let (Some(org), Some(name)) = (parts.next(), parts.next()) else { return false };
+    // With three parts or more the last one is a file's.
+    let names_file = is_gguf(Path::new(id));
+    if names_file != parts.next().is_some() {
         return false;
     }
     let is_word = |word: &str| {
@@ -203,7 +204,7 @@ fn is_hub_id(source: &str) -> bool {
             && !word.starts_with(['.', '-'])
             && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
-    id.split_once('/').is_some_and(|(org, name)| is_word(org) && is_word(name) && !Path::new(org).is_dir())
+    is_word(org) && is_word(name) && !Path::new(org).is_dir()
 }
 
 #[cfg(test)]
@@ -245,6 +246,9 @@ mod tests {
             ("a\0b", Code::InvalidArgument, "not the name"),
             ("no-such-owner/Qwen3-0.6B-4bit", HUB, "no such folder"),
             ("no-such-owner/Qwen3-0.6B-4bit@main", HUB, "no such folder"),
+            ("no-such-owner/Qwen3-0.6B-GGUF:Q4_K_M", HUB, "no such folder"),
+            ("no-such-owner/Qwen3-0.6B-GGUF/a/m.gguf", HUB, "no such folder"),
+            ("src/models/x.gguf", Code::NotFound, "no such file"),
             ("src/typo", Code::NotFound, "no such folder"),
             ("./org/name", Code::NotFound, "no such folder"),
             ("/no/such/folder", Code::NotFound, "no such folder"),

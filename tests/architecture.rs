@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("object", &["error"]),
     ("request", &["error", "object"]),
     ("weights", &["error", "arch::spec"]),
-    ("hub", &["error", "event", "object"]),
+    ("hub", &["error", "event", "object", "weights::gguf::names"]),
     ("source", &["error", "hub", "weights"]),
     ("arch", &["error", "weights::ModelFiles", "weights::Storage", "weights::gguf"]),
     ("text", &["error", "request", "weights::ModelFiles", "weights::gguf"]),

@@ -3,12 +3,15 @@
 
 #[path = "hub/disk.rs"]
 mod disk;
+#[path = "hub/gguf.rs"]
+mod gguf;
 #[path = "hub/metadata.rs"]
 mod metadata;
 #[path = "support/hub.rs"]
 mod server;
 #[path = "hub/speed.rs"]
 mod speed;
+mod support;
 
 use std::fs;
 use std::ops::ControlFlow;

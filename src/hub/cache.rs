@@ -15,12 +15,14 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
+use super::gguf;
 use super::hash::Hasher;
 use super::listing::{Hash, INDEX, RemoteFile};
 use super::repository::{RepositoryId, is_commit};
 use super::{HubProgress, disk};
 use crate::error::{Code, Error, Result};
 use crate::event::{Progress, Stage};
+use crate::weights::gguf::names;
 
 /// The end of the name of a half-done blob.
 pub(super) const INCOMPLETE: &str = "incomplete";
@@ -57,6 +59,8 @@ pub struct CachedRevision {
     pub references: Vec<String>,
     /// Whether all is there that a run needs.
     pub complete: bool,
+    /// Paths of GGUF models that are there with all of their parts, by their first one.
+    pub gguf: Vec<String>,
     /// The folder with the model's files.
     pub path: PathBuf,
 }
@@ -138,11 +142,17 @@ impl Cache {
         written.map_err(|e| disk::failed(&path, &e))
     }
 
-    /// The folder of a revision when all is there that a run needs.
+    /// The folder of a revision when all is there that a run needs; or the GGUF file that is named, or the best there is
+    /// where there is no folder.
     pub fn complete_snapshot(&self, id: &RepositoryId) -> Result<Option<PathBuf>> {
         let Some(commit) = self.commit(id)? else { return Ok(None) };
         let folder = self.snapshot(id, &commit);
-        Ok(is_complete(&folder).then_some(folder))
+        if id.gguf().is_none() && is_complete(&folder) {
+            return Ok(Some(folder));
+        }
+        let models = gguf_models(&folder)?;
+        let paths: Vec<&str> = models.iter().map(String::as_str).collect();
+        Ok(gguf::choose(&paths, id.gguf()).map(|path| folder.join(path)))
     }
 
     /// Puts a link to a blob into a snapshot.
@@ -187,10 +197,12 @@ impl Cache {
         let mut revisions = Vec::new();
         for entry in entries(&path.join("snapshots"))? {
             let commit = entry.file_name().to_string_lossy().into_owned();
+            let gguf = gguf_models(&entry.path())?;
             let of_this = references.iter().filter(|(_, other)| *other == commit);
             revisions.push(CachedRevision {
                 references: of_this.map(|(name, _)| name.clone()).collect(),
-                complete: is_complete(&entry.path()),
+                complete: is_complete(&entry.path()) || !gguf.is_empty(),
+                gguf,
                 path: entry.path(),
                 commit,
             });
@@ -198,7 +210,7 @@ impl Cache {
         Ok(CachedModel { id: id.id(), bytes, revisions, last_used, path })
     }
 
-    /// Bytes of a snapshot's safetensors.
+    /// Bytes of the safetensors in a snapshot.
     pub fn weight_bytes(&self, snapshot: &Path) -> Result<Option<u64>> {
         let shards = entries(snapshot)?.into_iter().map(|entry| entry.path());
         let shards = shards.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
@@ -216,10 +228,33 @@ impl Cache {
             return Err(Error::new(Code::Busy, format!("{}: a download of it is running", id.id()))
                 .with_hint("wait for it, or stop it first"));
         }
+        if id.gguf().is_some() && self.remove_gguf(id)? {
+            let bytes = self.remove_unused(id, &self.model(id)?)?;
+            return Ok(Removed { id: id.to_string(), bytes, whole: true });
+        }
         let bytes = self.model(id)?.bytes;
         fs::remove_dir_all(&path).map_err(|e| Error::io(&path, &e))?;
         let _ = fs::remove_dir_all(self.locks(id));
         Ok(Removed { id: id.id(), bytes, whole: true })
+    }
+
+    /// Takes the links of a GGUF model out of the snapshot of its revision. `false` where nothing else is in the cache, so
+    /// that all of the model is to go.
+    fn remove_gguf(&self, id: &RepositoryId) -> Result<bool> {
+        let Some(first) = self.complete_snapshot(id)? else {
+            return Err(Error::new(Code::NotFound, format!("{id} is not in the cache {}", self.root.display()))
+                .with_hint("`pocketmlx list` prints what is"));
+        };
+        let others = |revision: &CachedRevision| revision.gguf.iter().any(|path| revision.path.join(path) != first);
+        if !self.model(id)?.revisions.iter().any(|revision| others(revision) || is_complete(&revision.path)) {
+            return Ok(false);
+        }
+        let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for part in names::parts(name) {
+            let link = first.with_file_name(part);
+            fs::remove_file(&link).map_err(|e| Error::io(&link, &e))?;
+        }
+        Ok(true)
     }
 
     pub fn collect_garbage(&self, keep_under: Option<u64>) -> Result<Vec<Removed>> {
@@ -354,6 +389,24 @@ fn is_complete(folder: &Path) -> bool {
     let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
     let Some(map) = index["weight_map"].as_object().filter(|map| !map.is_empty()) else { return false };
     map.values().all(|shard| shard.as_str().is_some_and(|shard| folder.join(shard).is_file()))
+}
+
+/// The GGUF models in a snapshot whose parts are all there: paths of the first ones.
+fn gguf_models(snapshot: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in entries(&snapshot.join(&folder))? {
+            let path = format!("{folder}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(format!("{path}/"));
+            } else if names::is_model(&path) && names::parts(&path).iter().all(|part| snapshot.join(part).is_file()) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The names of the blobs that links below a folder lead to.

@@ -66,11 +66,19 @@ pub(super) fn run(
         stopped: AtomicBool::new(false),
     });
     let _held = hub.cache.hold(id)?;
+    let snapshot = hub.cache.snapshot(id, &listing.commit);
+    if let Some(files) = listing.gguf(id)? {
+        report.total = files.iter().map(|file| file.bytes).sum();
+        make_room(&transfer, &files)?;
+        report.files(&transfer, &files)?;
+        hub.cache.set_commit(id, &listing.commit)?;
+        return Ok(snapshot.join(&files[0].name));
+    }
     let descriptions = listing.descriptions();
     report.total = descriptions.iter().map(|file| file.bytes).sum();
     make_room(&transfer, &descriptions)?;
     report.files(&transfer, &descriptions)?;
-    let folder = hub.cache.snapshot(id, &listing.commit);
+    let folder = snapshot;
     check(&folder)?;
     let index = descriptions.iter().any(|file| file.name == INDEX).then(|| {
         let path = folder.join(INDEX);

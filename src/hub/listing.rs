@@ -171,12 +171,8 @@ impl Listing {
     }
 
     fn no_weights(&self, id: &RepositoryId) -> Error {
-        let gguf = self.files.iter().any(|file| file.name.ends_with(".gguf"));
-        let error = Error::new(crate::error::Code::NotFound, format!("{id}: the repository holds no safetensors"));
-        error.with_hint(match gguf {
-            true => "it holds GGUF files: download the one you want and name its path",
-            false => "mlx-community has most models as MLX",
-        })
+        Error::new(crate::error::Code::NotFound, format!("{id}: the repository holds no safetensors and no GGUF"))
+            .with_hint("mlx-community has most models as MLX")
     }
 }
 

@@ -12,6 +12,7 @@ use super::quantization::ModelQuantization;
 use super::repository::{RepositoryId, is_commit};
 use super::{Hub, card};
 use crate::error::{Code, Error, Result};
+use crate::weights::gguf::names;
 
 /// The longest config.json that is read.
 const LONGEST_CONFIG: u64 = 16 << 20;
@@ -59,7 +60,9 @@ pub struct ModelMetadata {
     pub model_type: Option<String>,
     /// How the weights are stored.
     pub quantization: Option<ModelQuantization>,
-    /// Bytes of the safetensors.
+    /// The GGUF file that is meant, by its path in the repository.
+    pub gguf: Option<String>,
+    /// Bytes of the safetensors, or of the GGUF file.
     pub weight_bytes: Option<u64>,
     /// Bytes that a download fetches: weights, configuration, tokenizer.
     pub download_bytes: Option<u64>,
@@ -185,6 +188,13 @@ impl ModelMetadata {
         }
     }
 
+    /// Takes over what a GGUF file's name says.
+    fn take_gguf(&mut self, name: &str) {
+        self.quantization =
+            ModelQuantization::detect(None, &[], name.trim_end_matches(".gguf")).or_else(|| self.quantization.take());
+        self.gguf = Some(name.to_owned());
+    }
+
     /// Takes over what a config.json says, which knows more of quantization than the hub's summary of it.
     pub(crate) fn take_config(&mut self, config: &[u8]) {
         // One that is not understood is complained about where it is needed.
@@ -251,12 +261,17 @@ impl Hub {
         let listing = Listing::parse(id, &body)?;
         let sum = |files: &[super::listing::RemoteFile]| files.iter().map(|file| file.bytes).sum::<u64>();
         metadata.total_bytes = Some(sum(&listing.files));
-        if let Ok(weights) = listing.weights(id, None) {
+        if let Some(files) = listing.gguf(id)? {
+            metadata.weight_bytes = Some(sum(&files));
+            metadata.download_bytes = Some(sum(&files));
+            metadata.take_gguf(&files[0].name);
+        } else if let Ok(weights) = listing.weights(id, None) {
             metadata.weight_bytes = Some(sum(&weights));
             metadata.download_bytes = Some(sum(&weights) + sum(&listing.descriptions()));
         }
         metadata.versions = self.versions(id)?;
-        let config = match listing.files.iter().any(|file| file.name == "config.json") {
+        let described = metadata.gguf.is_none() && listing.files.iter().any(|file| file.name == "config.json");
+        let config = match described {
             true => self.remote_config(&metadata)?,
             false => None,
         };
@@ -293,7 +308,11 @@ impl Hub {
     fn kept_metadata(&self, id: &RepositoryId) -> Result<Option<(ModelMetadata, Option<Vec<u8>>)>> {
         let Some(commit) = self.cache.commit(id)? else { return Ok(None) };
         let folder = self.cache.snapshot(id, &commit);
-        let Some(config) = read(&folder.join("config.json"))? else { return Ok(None) };
+        let gguf = self.cache.complete_snapshot(id)?.filter(|path| path.is_file());
+        let config = read(&folder.join("config.json"))?.filter(|_| gguf.is_none());
+        if config.is_none() && gguf.is_none() {
+            return Ok(None);
+        }
         let mut metadata = ModelMetadata {
             id: id.id(),
             revision: id.revision().to_owned(),
@@ -315,7 +334,13 @@ impl Hub {
         });
         metadata.versions = named.collect();
         metadata.weight_bytes = self.cache.weight_bytes(&folder)?;
-        Ok(Some((metadata, Some(config))))
+        if let Some(path) = gguf {
+            let name = path.strip_prefix(&folder).unwrap_or(&path).to_string_lossy().into_owned();
+            let size = |part: String| fs::metadata(folder.join(part)).map_or(0, |metadata| metadata.len());
+            metadata.weight_bytes = Some(names::parts(&name).into_iter().map(size).sum());
+            metadata.take_gguf(&name);
+        }
+        Ok(Some((metadata, config)))
     }
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod disk;
 mod download;
 mod fetch;
+mod gguf;
 mod hash;
 mod listing;
 mod metadata;
@@ -31,7 +32,7 @@ pub use cache::{CachedModel, CachedRevision, Removed};
 pub use metadata::{Gated, ModelMetadata, ModelVersion, VersionKind};
 pub use options::{HubOptions, Token};
 pub use quantization::ModelQuantization;
-pub use repository::RepositoryId;
+pub use repository::{GgufChoice, RepositoryId};
 pub use search::{SearchOptions, SearchSort};
 pub use transport::{Transport, TransportRequest, TransportResponse};
 
@@ -74,19 +75,20 @@ impl Hub {
         })
     }
 
-    /// The folder of a model that is in the cache with all that a run needs.
+    /// The folder, or GGUF file, of a model that is in the cache with all that a run needs.
     ///
     /// # Errors
-    /// `InvalidArgument` for what is no `owner/name` or `owner/name@revision`; `Io`.
+    /// `InvalidArgument` for what is no [`RepositoryId`]; `Io`.
     pub fn cached(&self, source: &str) -> Result<Option<PathBuf>> {
         self.cache.complete_snapshot(&source.parse()?)
     }
 
     /// Fetches what a run needs of a model and returns its folder. What lies in the cache is not fetched again, and what
-    /// an earlier download left half-done is gone on with.
+    /// an earlier download left half-done is gone on with. Of a repository with GGUF files alone one is fetched, and its
+    /// path returned: the one that `source` names, else the first of Q4_K_M, Q4_0, Q5_K_M, Q6_K, Q8_0 and the like.
     ///
     /// `progress` is called on this thread several times a second, and `Break` cancels; `check` sees the folder before
-    /// any weight is fetched.
+    /// any weight is fetched, but not that of a GGUF file, which says of itself what it is.
     ///
     /// # Errors
     /// `NotFound` for a repository, revision or file that is not there; `Network` with the address and what was
@@ -127,7 +129,7 @@ impl Hub {
         if self.cache.repository(&id).is_dir() { self.cache.model(&id).map(Some) } else { Ok(None) }
     }
 
-    /// Removes a model, all of its revisions.
+    /// Removes a model, all of its revisions; or one GGUF file of it, where `source` names that.
     ///
     /// # Errors
     /// `NotFound` when it is not in the cache; `Busy` while a download of it runs; `Io`.

@@ -110,7 +110,7 @@ impl TestHub {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Adds a repository, or a new commit of one; files of `.safetensors` are large ones.
+    /// Adds a repository, or a new commit of one; files of `.safetensors` and `.gguf` are large ones.
     pub fn add(&self, id: &str, files: &[(&str, &[u8])]) -> String {
         let mut hasher = Sha1::new();
         let mut repository = Repository::default();
@@ -119,7 +119,7 @@ impl TestHub {
             hasher.update(content);
             let content = Content {
                 bytes: content.to_vec(),
-                large: name.ends_with(".safetensors"),
+                large: name.ends_with(".safetensors") || name.ends_with(".gguf"),
                 sha256: sha256(content),
                 git: git(content),
             };

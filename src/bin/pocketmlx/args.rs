@@ -58,7 +58,8 @@ pub enum Command {
 /// Which model, given by `-m` alone.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A folder that holds an MLX model, or owner/name of the hub, which is fetched once
+    /// A folder that holds an MLX model, a GGUF file, or owner/name of the hub (of GGUF files owner/name:Q4_K_M or
+    /// owner/name/FILE.gguf), which is fetched once
     #[arg(short, long, value_name = "MODEL", default_value = "demo")]
     pub model: String,
 }

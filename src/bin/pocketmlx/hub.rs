@@ -14,7 +14,7 @@ use crate::{interrupt, output, size};
 /// Fetch a model from the hub into the cache, or bring it up to date; what is there is not fetched again
 #[derive(Debug, clap::Args)]
 pub struct PullArgs {
-    /// owner/name, or owner/name@revision
+    /// owner/name, or owner/name@revision; of GGUF files owner/name:Q4_K_M or owner/name/FILE.gguf
     #[arg(value_name = "MODEL")]
     model: String,
     /// Print one JSON object
@@ -30,10 +30,10 @@ pub struct ListArgs {
     json: bool,
 }
 
-/// Remove a model from the cache, with all its revisions
+/// Remove a model from the cache, with all its revisions, or one GGUF file of it
 #[derive(Debug, clap::Args)]
 pub struct RemoveArgs {
-    /// owner/name
+    /// owner/name; of GGUF files also owner/name:Q4_K_M or owner/name/FILE.gguf
     #[arg(value_name = "MODEL")]
     model: String,
 }
@@ -79,7 +79,11 @@ pub fn list(args: ListArgs) -> Result<(), Failure> {
         let state = if model.revisions.iter().any(|revision| revision.complete) { "" } else { ", not complete" };
         let days = SystemTime::now().duration_since(model.last_used).map_or(0, |age| age.as_secs() / 86_400);
         let used = if days == 0 { "today".to_owned() } else { format!("{days} days ago") };
-        format!("{:width$}  {:>9}  used {used}{state}\n", model.id, size::format(model.bytes))
+        let mut line = format!("{:width$}  {:>9}  used {used}{state}\n", model.id, size::format(model.bytes));
+        for file in model.revisions.iter().flat_map(|revision| &revision.gguf) {
+            line += &format!("{:width$}  {file}\n", "");
+        }
+        line
     };
     output::text(&models.iter().map(line).collect::<String>())
 }

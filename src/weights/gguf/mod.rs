@@ -10,6 +10,7 @@ mod conversion;
 mod cursor;
 mod directory;
 mod metadata;
+pub(crate) mod names;
 mod split;
 mod tensor;
 #[cfg(test)]

@@ -168,6 +168,10 @@ fn experts_are_stacked() {
     let [a, b] = targets.each_ref().map(|target| tensors(target));
     assert!(a.contains_key("model.layers.0.mlp.switch_mlp.up_proj.scales"), "{:?}", a.keys());
     assert_eq!(a, b);
+    // They are loaded as they are, too.
+    support::tokenizer::write(&apart);
+    support::tokenizer::write(&stacked);
+    assert_eq!(scores(&apart), scores(&stacked));
 
     // One is missing.
     published.remove("model.layers.1.mlp.experts.2.up_proj.weight").unwrap();

@@ -7,7 +7,7 @@ use super::part::Part;
 use crate::arch::Published;
 use crate::arch::spec::{Linear, Spec};
 use crate::error::{Error, Result};
-use crate::weights::{TensorView, Tensors, linear};
+use crate::weights::{TensorView, Tensors, apart, linear};
 
 /// A tensor of the spec as the checkpoint has it.
 pub(super) struct Found {
@@ -37,15 +37,6 @@ pub(super) struct Layout<'a> {
     /// Whether norms are stored less one, which Qwen's makers do in some families.
     norms_less_one: bool,
 }
-
-/// What a family's makers call the matrices of an expert.
-const EXPERT_PARTS: &[(&str, &[&str])] = &[
-    ("gate_proj", &["gate_proj", "w1"]),
-    ("down_proj", &["down_proj", "w2"]),
-    ("up_proj", &["up_proj", "w3"]),
-    ("fc1", &["up_proj"]),
-    ("fc2", &["down_proj"]),
-];
 
 impl<'a> Layout<'a> {
     pub fn new(spec: &'a Spec, tensors: &'a Tensors, published: Option<&'a Published>) -> Result<Self> {
@@ -188,14 +179,17 @@ impl<'a> Layout<'a> {
 
     /// A tensor of all experts, from one of each or from one with gate and up together.
     fn stacked(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Option<Found>> {
-        let Some((block, part, leaf)) = expert_name(name) else { return Ok(None) };
         let Some(&experts) = shape.and_then(<[usize]>::first) else { return Ok(None) };
-        for stored in EXPERT_PARTS.iter().filter(|(own, _)| *own == part).flat_map(|(_, stored)| *stored) {
-            let of = |expert: usize| format!("{block}.experts.{expert}.{stored}.{leaf}");
+        let Some((path, leaf)) = name.rsplit_once('.') else { return Ok(None) };
+        for (before, behind) in apart(path) {
+            let of = |expert: usize| format!("{before}{expert}{behind}.{leaf}");
             if self.tensors.contains(&of(0)) {
                 return self.one_each(experts, of).map(Some);
             }
         }
+        let Some((block, part)) = path.split_once(".switch_mlp.").or_else(|| path.split_once(".experts.")) else {
+            return Ok(None);
+        };
         self.fused(block, part, leaf, shape.unwrap_or_default())
     }
 
@@ -260,11 +254,4 @@ fn is_norm(name: &str) -> bool {
         ".k_norm.weight",
     ];
     NORMS.iter().any(|end| name.ends_with(end)) || name.ends_with("language_model.norm.weight")
-}
-
-/// Block, part and leaf of `block.switch_mlp.part.leaf`, or of `block.experts.part.leaf`.
-fn expert_name(name: &str) -> Option<(&str, &str, &str)> {
-    let (block, rest) = name.split_once(".switch_mlp.").or_else(|| name.split_once(".experts."))?;
-    let (part, leaf) = rest.split_once('.')?;
-    Some((block, part, leaf))
 }

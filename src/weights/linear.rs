@@ -1,5 +1,6 @@
 //! Tensors for the slots of a [`Spec`](crate::arch::spec::Spec), their shapes and number formats checked.
 
+use super::experts;
 use super::{Dtype, LinearData, Matrix, NormData, TensorView, Tensors};
 use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat, QuantizationMode};
 use crate::error::Result;
@@ -11,6 +12,9 @@ use crate::error::Result;
 /// (`bits = words * 32 / inputs`, `group_size = inputs / scales`), again as mlx-lm does it: mixed checkpoints exist
 /// whose config.json names one format. Where a format is given but no scales exist, the matrix is dense.
 pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Quantization>) -> Result<LinearData> {
+    if let Some(stacked) = experts::stacked(tensors, spec, quantization)? {
+        return Ok(stacked);
+    }
     let shape = Shape::of(spec);
     let rows = spec.part.map_or(0..shape.rows, |(first, _)| first..first + spec.outputs);
     let bias = bias(tensors, spec, &shape)?;

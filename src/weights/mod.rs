@@ -9,6 +9,7 @@ use crate::arch::spec::{NormKind, QuantizationFormat};
 use crate::error::{Error, Result};
 
 mod dequantize;
+mod experts;
 mod files;
 pub(crate) mod gguf;
 mod header;
@@ -24,6 +25,7 @@ mod tests;
 mod unique;
 
 pub(crate) use dequantize::dequantize;
+pub(crate) use experts::apart;
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 #[cfg(test)]

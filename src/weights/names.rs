@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::experts::needed_apart;
 use super::{Tensors, shown};
 use crate::arch::spec::{Linear, QuantizationFormat, Spec};
 use crate::error::{Error, Result};
@@ -61,15 +62,17 @@ pub(crate) fn is_missing_head(spec: &Spec, linear: &Linear, tensors: &Tensors) -
 fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for linear in spec.linears().filter(|linear| !is_missing_head(spec, linear, tensors)) {
-        names.insert(format!("{}.weight", linear.name));
-        for part in ["scales", "biases"] {
-            let name = format!("{}.{part}", linear.name);
-            if tensors.contains(&name) {
-                names.insert(name);
+        for path in needed_apart(spec, tensors, linear).unwrap_or_else(|| vec![linear.name.clone()]) {
+            names.insert(format!("{path}.weight"));
+            for part in ["scales", "biases"] {
+                let name = format!("{path}.{part}");
+                if tensors.contains(&name) {
+                    names.insert(name);
+                }
             }
-        }
-        if linear.bias {
-            names.insert(format!("{}.bias", linear.name));
+            if linear.bias {
+                names.insert(format!("{path}.bias"));
+            }
         }
     }
     for norm in spec.norms() {

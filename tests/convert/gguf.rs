@@ -194,6 +194,38 @@ fn factors_that_no_configuration_has_are_refused() {
     assert!(error.code() == Code::Unsupported && error.message().contains("rope_freqs"), "{error}");
 }
 
+/// GGUF's first mixtures of experts have them in tensors of their own.
+#[test]
+fn experts_apart_are_stacked() {
+    let known = known_models().into_iter().find(|known| known.name == "mixtral-plain-8bit").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let (stacked, apart) = (place.path().join("stacked"), place.path().join("apart"));
+    let files = [&stacked, &apart].map(|folder| {
+        fs::create_dir(folder).unwrap();
+        let mut writer = gguf_of(&known.config, &known.tensors());
+        writer.replace(|name, shape| {
+            let seed = name.len() + shape[0];
+            name.contains("_exps").then(|| (Q8_0, blocks(seed, Q8_0, shape.iter().product())))
+        });
+        if folder == &apart {
+            writer.split_first_dimension(|name, expert| {
+                let (before, behind) = name.split_once("_exps.")?;
+                Some(format!("{before}.{expert}.{behind}"))
+            });
+        }
+        write(folder, &mut writer)
+    });
+    let [a, b] = files.each_ref().map(|file| scores(file));
+    assert_eq!(a, b);
+    let folders = files.each_ref().map(|file| {
+        let folder = file.with_file_name("new");
+        converted(file, &folder, &ConvertOptions::default()).unwrap();
+        tensors(&folder)
+    });
+    assert!(folders[0].contains_key("model.layers.0.block_sparse_moe.switch_mlp.up_proj.scales"));
+    assert!(folders[0] == folders[1]);
+}
+
 /// The text side of the folder is that of the file.
 #[test]
 fn tokenizer_and_template_are_written() {

@@ -116,6 +116,20 @@ impl Writer {
         }
     }
 
+    /// Several tensors, one for each part of the first dimension, in place of those for which `name` has names.
+    pub fn split_first_dimension(&mut self, mut name: impl FnMut(&str, usize) -> Option<String>) {
+        for tensor in std::mem::take(&mut self.tensors) {
+            let parts = tensor.shape[0];
+            if name(&tensor.name, 0).is_none() {
+                self.tensors.push(tensor);
+                continue;
+            }
+            for (part, bytes) in tensor.bytes.chunks(tensor.bytes.len() / parts).enumerate() {
+                self.tensor(&name(&tensor.name, part).unwrap(), &tensor.shape[1..], tensor.block, bytes.to_vec());
+            }
+        }
+    }
+
     pub fn finish(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(3u32.to_le_bytes());

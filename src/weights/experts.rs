@@ -1,0 +1,131 @@
+//! Experts in tensors of their own, as makers publish them and as GGUF's first files have them: found by name, and stacked
+//! when they are loaded.
+
+use std::sync::Arc;
+
+use super::{LinearData, Matrix, TensorView, Tensors, linear};
+use crate::arch::spec::{Linear, Quantization, Spec};
+use crate::error::Result;
+
+/// mlx-lm's names of an expert's matrices, and those of makers.
+const PARTS: &[(&str, &[&str])] = &[
+    ("gate_proj", &["gate_proj", "w1"]),
+    ("down_proj", &["down_proj", "w2"]),
+    ("up_proj", &["up_proj", "w3"]),
+    ("fc1", &["up_proj"]),
+    ("fc2", &["down_proj"]),
+];
+/// The families whose checkpoints differ in nothing else from those of mlx-lm.
+const ALIKE: &[&str] = &[
+    "afmoe",
+    "dots1",
+    "ernie4_5_moe",
+    "exaone_moe",
+    "glm4_moe",
+    "minimax",
+    "mixtral",
+    "olmoe",
+    "phimoe",
+    "qwen2_moe",
+    "qwen3_moe",
+];
+
+/// What the names of an expert's matrix may be for the one that is stacked at `path`: what comes before its number and
+/// behind it.
+pub(crate) fn apart(path: &str) -> Vec<(String, String)> {
+    if let Some(of_gguf) = path.strip_suffix("_exps") {
+        return vec![(format!("{of_gguf}."), String::new())];
+    }
+    let Some((block, part)) = path.split_once(".switch_mlp.").or_else(|| path.split_once(".experts.")) else {
+        return Vec::new();
+    };
+    let stored = PARTS.iter().filter(|(own, _)| *own == part).flat_map(|(_, stored)| *stored);
+    stored.map(|stored| (format!("{block}.experts."), format!(".{stored}"))).collect()
+}
+
+/// The matrices of a stack that the checkpoint has one by one, if it does.
+fn of_stack(tensors: &Tensors, stack: &Linear) -> Option<Vec<String>> {
+    let experts =
+        stack.experts.filter(|_| stack.part.is_none() && !tensors.contains(&format!("{}.weight", stack.name)))?;
+    let name = |(before, behind): &(String, String), expert: usize| format!("{before}{expert}{behind}");
+    let found =
+        apart(&stack.name).into_iter().find(|around| tensors.contains(&format!("{}.weight", name(around, 0))))?;
+    Some((0..experts).map(|expert| name(&found, expert)).collect())
+}
+
+/// [`of_stack`], for a family whose checkpoints can be loaded so.
+pub(super) fn needed_apart(spec: &Spec, tensors: &Tensors, stack: &Linear) -> Option<Vec<String>> {
+    ALIKE.contains(&spec.model_type.as_str()).then(|| of_stack(tensors, stack))?
+}
+
+/// A stack that the checkpoint has in parts, if it does.
+pub(super) fn stacked(
+    tensors: &Tensors,
+    stack: &Linear,
+    quantization: Option<&Quantization>,
+) -> Result<Option<LinearData>> {
+    let Some(names) = of_stack(tensors, stack) else { return Ok(None) };
+    let mut parts = Vec::with_capacity(names.len());
+    for name in names {
+        let one = Linear { name, experts: None, ..stack.clone() };
+        let part = linear(tensors, &one, quantization)?;
+        if parts.first().is_some_and(|first| !is_alike(first, &part)) {
+            let name = format!("{}.weight", one.name);
+            return Err(tensors.corrupt(&name, "has another number format than the expert before"));
+        }
+        parts.push(part);
+    }
+    Ok(joined(&parts))
+}
+
+fn is_alike(a: &LinearData, b: &LinearData) -> bool {
+    let bias = |data: &LinearData| data.bias.as_ref().map(|bias| bias.dtype);
+    let same = match (&a.matrix, &b.matrix) {
+        (Matrix::Dense(a), Matrix::Dense(b)) => a.dtype == b.dtype,
+        (Matrix::Affine { scales, format, .. }, Matrix::Affine { scales: other, format: of_other, .. }) => {
+            (scales.dtype, format) == (other.dtype, of_other)
+        }
+        (Matrix::Float { format, .. }, Matrix::Float { format: other, .. }) => format == other,
+        _ => false,
+    };
+    same && bias(a) == bias(b)
+}
+
+fn joined(parts: &[LinearData]) -> Option<LinearData> {
+    let first = parts.first()?;
+    let views = |of: fn(&Matrix) -> Option<&TensorView>| join(parts.iter().map(move |part| of(&part.matrix)));
+    let matrix = match &first.matrix {
+        Matrix::Dense(_) => {
+            Matrix::Dense(views(|matrix| if let Matrix::Dense(view) = matrix { Some(view) } else { None })?)
+        }
+        Matrix::Affine { format, .. } => Matrix::Affine {
+            codes: views(|matrix| if let Matrix::Affine { codes, .. } = matrix { Some(codes) } else { None })?,
+            scales: views(|matrix| if let Matrix::Affine { scales, .. } = matrix { Some(scales) } else { None })?,
+            biases: views(|matrix| if let Matrix::Affine { biases, .. } = matrix { Some(biases) } else { None })?,
+            format: *format,
+        },
+        Matrix::Float { format, .. } => Matrix::Float {
+            codes: views(|matrix| if let Matrix::Float { codes, .. } = matrix { Some(codes) } else { None })?,
+            scales: views(|matrix| if let Matrix::Float { scales, .. } = matrix { Some(scales) } else { None })?,
+            format: *format,
+        },
+    };
+    let outputs = first.outputs * parts.len();
+    let bias =
+        join(parts.iter().map(|part| part.bias.as_ref())).map(|bias| TensorView { shape: vec![outputs], ..bias });
+    Some(LinearData { outputs, inputs: first.inputs, matrix, bias })
+}
+
+/// One tensor of several of the same shape.
+fn join<'a>(views: impl Iterator<Item = Option<&'a TensorView>>) -> Option<TensorView> {
+    let views: Vec<&TensorView> = views.collect::<Option<_>>()?;
+    let first = views.first()?;
+    let mut bytes = Vec::with_capacity(first.bytes().len() * views.len());
+    for view in &views {
+        bytes.extend_from_slice(view.bytes());
+        view.release();
+    }
+    let shape = [views.len()].into_iter().chain(first.shape.iter().copied()).collect();
+    let range = 0..bytes.len();
+    Some(TensorView::from_storage(first.name.clone(), first.dtype, shape, Arc::new(bytes), range))
+}

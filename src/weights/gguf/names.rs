@@ -28,13 +28,14 @@ pub(crate) fn parts(first: &str) -> Vec<String> {
         Some((stem, Some((_, count)))) => {
             let of =
                 |number: usize| format!("{stem}-{number:05}-of-{count}{}", &first[first.len() - EXTENSION.len()..]);
-            (1..=count.parse().unwrap_or(1)).map(of).collect()
+            (1..=count.parse().unwrap_or(1).max(1)).map(of).collect()
         }
         _ => vec![first.to_owned()],
     }
 }
 
 /// Whether a file's name says that it is quantized in this way, such as `Q4_K_M`.
+#[cfg(any(test, feature = "hub"))]
 pub(crate) fn is_quantized_as(path: &str, quantization: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let Some((stem, _)) = taken_apart(name) else { return false };
@@ -58,6 +59,7 @@ mod tests {
             assert!(!is_model(name), "{name}");
         }
         assert_eq!(parts("a/m-00001-of-00002.gguf"), ["a/m-00001-of-00002.gguf", "a/m-00002-of-00002.gguf"]);
+        assert_eq!(parts("m-00001-of-00000.gguf"), ["m-00001-of-00000.gguf"]);
         assert_eq!(parts("m-Q4_0.gguf"), ["m-Q4_0.gguf"]);
     }
 

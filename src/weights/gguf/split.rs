@@ -1,9 +1,9 @@
 //! Models in several files, `NAME-00001-of-00003.gguf` and so on, as llama.cpp's `gguf-split` writes them: the first
 //! one has the metadata, and each some of the tensors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::Gguf;
+use super::{Gguf, names};
 use crate::error::{Code, Error, Result};
 use crate::weights::map::{self, Access};
 use crate::weights::shown;
@@ -31,8 +31,14 @@ impl Gguf {
             return Err(Error::invalid(format!("{}: is not the first of {count} files", path.display()))
                 .with_hint(format!("name the file that ends with -00001-of-{count:05}.gguf")));
         }
-        for number in 2..=count {
-            let path = sibling(path, number, count)?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let parts = names::parts(name);
+        if parts.len() as u64 != count {
+            return Err(Error::invalid(format!("{}: is the first of {count} files, but not named so", path.display()))
+                .with_hint(format!("rename it: such names end with -00001-of-{count:05}.gguf")));
+        }
+        for (number, part) in (1..).zip(parts).skip(1) {
+            let path = path.with_file_name(part);
             if !path.is_file() {
                 return Err(Error::new(
                     Code::NotFound,
@@ -66,15 +72,5 @@ impl Gguf {
             self.tensors.insert(name, entry);
         }
         Ok(())
-    }
-}
-
-/// The path of another file of the same model.
-fn sibling(first: &Path, number: u64, count: u64) -> Result<PathBuf> {
-    let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    match name.strip_suffix(&format!("-00001-of-{count:05}.gguf")) {
-        Some(stem) => Ok(first.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))),
-        None => Err(Error::invalid(format!("{}: is the first of {count} files, but not named so", first.display()))
-            .with_hint(format!("rename it: such names end with -00001-of-{count:05}.gguf"))),
     }
 }

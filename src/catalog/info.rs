@@ -118,7 +118,7 @@ fn support(metadata: &ModelMetadata, config: Option<&[u8]>) -> (Support, Option<
     let Some(config) = config else {
         let reason = match metadata.gated {
             _ if metadata.gguf.is_some() => {
-                "a GGUF file says only of itself what model it holds; `probe` tells once it is fetched"
+                "there is no config.json; a GGUF file says itself what it holds, and `probe` tells once it is fetched"
             }
             Gated::No => "the repository has no config.json that could be read",
             _ => "its configuration is given out after its terms were accepted",

@@ -261,7 +261,9 @@ impl Hub {
         let listing = Listing::parse(id, &body)?;
         let sum = |files: &[super::listing::RemoteFile]| files.iter().map(|file| file.bytes).sum::<u64>();
         metadata.total_bytes = Some(sum(&listing.files));
-        if let Some(files) = listing.gguf(id)? {
+        // Several that may be meant are told by a download.
+        let gguf = if id.gguf().is_some() { listing.gguf(id)? } else { listing.gguf(id).unwrap_or_default() };
+        if let Some(files) = gguf {
             metadata.weight_bytes = Some(sum(&files));
             metadata.download_bytes = Some(sum(&files));
             metadata.take_gguf(&files[0].name);

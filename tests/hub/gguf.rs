@@ -122,6 +122,7 @@ fn what_is_not_there_is_told_with_what_is() {
         assert!(error.hint().contains("Model-Q8_0.gguf") && !error.hint().contains("mmproj"), "{}", error.hint());
     }
     files.server.add("owner/Two", &[("a.gguf", b"x"), ("b.gguf", b"y")]);
+    assert_eq!(hub.info("owner/Two", &FitOptions::default()).unwrap().metadata.gguf, None);
     let error = download(&hub, "owner/Two").unwrap_err();
     assert!(error.message().contains("several") && error.hint().contains("owner/Two/FILE: a.gguf, b.gguf"), "{error}");
     files.server.add("owner/Part", &[("m-Q8_0-00001-of-00002.gguf", b"x")]);

@@ -220,6 +220,7 @@ impl Sizes {
             gate: None,
             strided: false,
             shares_kv_of: None,
+            indexer: None,
         }
     }
 
@@ -381,7 +382,6 @@ pub(super) fn decoder(
         vocab: sizes.vocab,
         hidden: sizes.hidden,
         context_length,
-        position_limit: None,
         eos_ids: eos_ids(config)?.unwrap_or_default(),
         embedding: linear("model.embed_tokens", sizes.vocab, sizes.hidden, false),
         embedding_scale: 1.0,

@@ -8,8 +8,8 @@ use super::experts::{self, Choice};
 use super::moe::{corrected_sigmoid, grouped_sigmoid};
 use super::rope::{self, Base};
 use super::spec::{
-    Activation, Expansion, Ffn, Groups, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm, QueryGrowth, Rope,
-    Routing, Score, Spec,
+    self, Activation, Expansion, Ffn, Groups, Indexer, LatentAttention, LatentQuery, Layer, Linear, Mixer, Norm,
+    NormKind, QueryGrowth, Rope, Routing, Score, Spec,
 };
 use super::wrapper;
 use crate::error::Result;
@@ -30,18 +30,38 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
     })
 }
 
-/// DeepSeek 3.2. From `index_topk` positions on an indexer chooses those that each one sees; that is not supported, so
-/// the context ends there.
+/// DeepSeek 3.2: from `index_topk` positions on an indexer chooses those that each one sees.
 pub(super) fn sparse(config: &Config) -> Result<Spec> {
-    let topk = config.usize_or("index_topk", 2048, 1..=blocks::MAX_CONTEXT)?;
-    config.with_defaults(json!({"q_lora_rank": 1536}), |config| {
+    config.with_defaults(json!({"q_lora_rank": 1536, "qk_rope_head_dim": 64}), |config| {
         let mut spec = third(config)?;
-        if spec.context_length > topk {
-            tracing::warn!("{}", config.corrupt("index_topk", "ends the context: choosing positions is not supported"));
+        let count = config.usize_or("index_topk", 2048, 1..=blocks::MAX_CONTEXT)?;
+        let heads = config.usize_or("index_n_heads", 64, 1..=blocks::MAX_HEADS)?;
+        let rotated = config.usize("qk_rope_head_dim", 1..=MAX_HEAD_DIM)?;
+        let head_dim = config.usize_or("index_head_dim", 128, rotated..=MAX_HEAD_DIM)?;
+        let traditional = config.bool_or("indexer_rope_interleave", false)?;
+        let (hidden, epsilon) = (spec.hidden, 1e-5);
+        for (i, layer) in spec.layers.iter_mut().enumerate() {
+            let Mixer::Latent(latent) = &mut layer.mixer else { continue };
+            let Some(query) = &mut latent.query else { return Err(config.wrong("q_lora_rank", "a number")) };
+            let part = |part| attention_name(i, &format!("indexer.{part}"));
+            query.linear.push(linear(part("wq_b"), heads * head_dim, query.width, false));
+            latent.input.push(linear(part("wk"), head_dim, hidden, false));
+            latent.input.push(linear(part("weights_proj"), heads, hidden, false));
+            let norm = part("k_norm");
+            let key_norm = Norm {
+                kind: NormKind::Layer,
+                weights: vec![format!("{norm}.weight")],
+                bias: Some(format!("{norm}.bias")),
+                size: head_dim,
+                epsilon,
+                ..latent.latent_norm.clone()
+            };
+            let rope = latent.rope.clone().map(|rope| Rope { traditional, ..rope });
+            let choice = spec::Choice::Positions { count };
+            latent.indexer =
+                Some(Indexer { heads, head_dim, query_norm: None, key_norm: Some(key_norm), rope, choice });
         }
-        spec.context_length = spec.context_length.min(topk);
-        spec.position_limit = Some(topk);
-        spec.ignored.extend(["self_attn.indexer.".into(), format!("model.layers.{}.", spec.layers.len())]);
+        spec.ignored.push(format!("model.layers.{}.", spec.layers.len()));
         Ok(spec)
     })
 }
@@ -338,6 +358,7 @@ impl Latent {
             rope: self.rope.clone(),
             query_growth: None,
             gated: false,
+            indexer: None,
             output: part("o_proj", sizes.hidden, heads * value, bias),
         };
         sizes.layer_with(i, Mixer::Latent(Box::new(attention)), ffn)

@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::spec::{Ffn, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
+use super::spec::{Ffn, Indexer, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
+
+/// Scores of an indexer that are computed at a time.
+pub(crate) const INDEX_SCORES: usize = 1 << 25;
 
 /// Estimated bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -129,15 +132,38 @@ fn state(mixer: &Mixer) -> u64 {
     2 * (numbers * size_of::<f32>()) as u64
 }
 
-/// What one sequence of `context` positions takes. `cache` gives the bytes of so many heads, of so many dimensions, for
-/// so many positions.
-pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, usize) -> u64) -> Memory {
+/// What a cache keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Key and value heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Whether these are keys of an indexer, without values.
+    pub index: bool,
+    /// How many.
+    pub positions: usize,
+}
+
+/// Numbers of a row that choosing positions takes: scores of a part of the rows, and what each row sees.
+fn index_width(indexer: &Indexer, context: usize) -> u64 {
+    let scores = indexer.heads.saturating_mul(context).min(INDEX_SCORES / ROWS as usize);
+    (2 * scores + context / 4) as u64
+}
+
+/// What one sequence of `context` positions takes. `cache` gives the bytes of what is kept.
+pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -> Memory {
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
         widest = widest.max(layer.ffns().map(ffn_width).max().unwrap_or(0));
         for mixer in layer.mixers() {
             kv = kv.saturating_add(state(mixer));
+            if let Some(indexer) = mixer.indexer() {
+                let keys = Kept { heads: 1, head_dim: indexer.head_dim, index: true, positions: context };
+                kv = kv.saturating_add(cache(keys));
+                widest = widest.max(index_width(indexer, context));
+            }
             let outputs = mixer.linears().iter().map(|linear| linear.outputs as u64).sum::<u64>();
             match mixer {
                 Mixer::Attention(attention) => {
@@ -145,13 +171,14 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(usize, usize, u
                     let within = |window: usize| context.min(window.saturating_add(ROWS as usize));
                     let positions = attention.window.map_or(context, within);
                     if attention.shares_kv_of.is_none() {
-                        kv = kv.saturating_add(cache(attention.kv_heads, attention.head_dim, positions));
+                        let (heads, head_dim) = (attention.kv_heads, attention.head_dim);
+                        kv = kv.saturating_add(cache(Kept { heads, head_dim, index: false, positions }));
                     }
                     widest = widest.max(rows(&attention.qkv) + attention.output.inputs as u64);
                 }
                 Mixer::Latent(latent) => {
                     let (heads, width) = latent.kept();
-                    kv = kv.saturating_add(cache(heads, width, context));
+                    kv = kv.saturating_add(cache(Kept { heads, head_dim: width, index: false, positions: context }));
                     widest = widest.max((4 * latent.heads.max(heads) * width) as u64).max(2 * outputs);
                 }
                 _ => widest = widest.max(2 * outputs),

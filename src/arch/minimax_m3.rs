@@ -1,13 +1,12 @@
-//! MiniMax M3: the text part. From so many blocks of positions on an indexer chooses those that each position sees; that is
-//! not supported, so the context ends there.
+//! MiniMax M3: the text part. From so many blocks of positions on an indexer chooses those that each position sees.
 
 use serde_json::{Value, json};
 
-use super::blocks::{self, MAX_CONTEXT, MAX_INTERMEDIATE, Sizes, name};
+use super::blocks::{self, MAX_CONTEXT, MAX_HEAD_DIM, MAX_INTERMEDIATE, Sizes, attention_name, linear, name};
 use super::config::Config;
 use super::experts::{self, Choice};
 use super::rope::{self, Base};
-use super::spec::{Activation, Mlp, Routing, Spec};
+use super::spec::{Activation, Choice as Chosen, Indexer, Mlp, Routing, Spec};
 use super::wrapper;
 use crate::error::Result;
 
@@ -43,6 +42,14 @@ fn text(config: &Config) -> Result<Spec> {
     let dims = config.usize_or("rotary_dim", dims, 2..=sizes.head_dim)?;
     let base = Base { dims, traditional: false, theta: None, context };
     let rope = rope::scaled(config, parameters.as_ref(), &base, theta)?;
+    let index = Index::read(config, &sizes)?;
+    let index_rope = match &index {
+        Some(index) => {
+            let base = Base { dims: dims.min(index.head_dim), ..base };
+            Some(rope::scaled(config, parameters.as_ref(), &base, theta)?)
+        }
+        None => None,
+    };
     let normed = config.bool_or("use_qk_norm", true)?;
     let activation = Activation::ClippedSwiglu {
         alpha: config.f64_or("swiglu_alpha", 1.702, 0.0..=1e3)? as f32,
@@ -55,11 +62,24 @@ fn text(config: &Config) -> Result<Spec> {
     let width = |key| config.usize(key, 1..=MAX_INTERMEDIATE);
     let (dense, shared) = (width("dense_intermediate_size")?, width("shared_intermediate_size")?);
     let tied = config.bool_or("tie_word_embeddings", false)?;
-    let mut spec = blocks::decoder(config, &sizes, context, tied, |i| {
-        let attention = match normed {
+    blocks::decoder(config, &sizes, context, tied, |i| {
+        let mut attention = match normed {
             true => sizes.normed_attention(i, false, false, &rope),
             false => sizes.attention(i, sizes.split_qkv(i, false), false, &rope),
         };
+        if let Some(index) = index.as_ref().filter(|index| index.layers[i]) {
+            let (part, width) = (|part| attention_name(i, part), index.heads * index.head_dim);
+            attention.qkv.push(linear(part("index_q_proj"), width, sizes.hidden, false));
+            attention.qkv.push(linear(part("index_k_proj"), index.head_dim, sizes.hidden, false));
+            attention.indexer = Some(Box::new(Indexer {
+                heads: index.heads,
+                head_dim: index.head_dim,
+                query_norm: Some(sizes.norm_of(part("index_q_norm"), index.head_dim)),
+                key_norm: Some(sizes.norm_of(part("index_k_norm"), index.head_dim)),
+                rope: index_rope.clone(),
+                choice: index.choice,
+            }));
+        }
         if !sparse[i] {
             return sizes.layer(i, attention, sizes.mlp_of(name(i, "mlp"), dense, false, activation));
         }
@@ -69,30 +89,47 @@ fn text(config: &Config) -> Result<Spec> {
         moe.mlp = Mlp { activation, ..moe.mlp };
         moe.shared = Some(sizes.mlp_of(name(i, "block_sparse_moe.shared_experts"), shared, false, activation).into());
         sizes.layer(i, attention, moe)
-    })?;
-    if let Some(limit) = limit(config, sizes.layers)? {
-        if spec.context_length > limit {
-            let message = "ends the context: choosing blocks of positions is not supported";
-            tracing::warn!("{}", config.corrupt("sparse_attention_config", message));
-        }
-        spec.context_length = spec.context_length.min(limit);
-        spec.position_limit = Some(limit);
-        spec.ignored.push("self_attn.index_".into());
-    }
-    Ok(spec)
+    })
 }
 
-/// Positions of which every one sees all before it; all when absent.
-fn limit(config: &Config, layers: usize) -> Result<Option<usize>> {
-    let Some(indexer) = config.object("sparse_attention_config")? else {
-        let Some(block) = config.optional_usize("index_block_size", 1..=MAX_CONTEXT)? else { return Ok(None) };
-        let topk = config.usize("index_topk_blocks", 1..=MAX_CONTEXT)?;
-        let chosen = by_layer(config, ["layer_types", "sparse_attention_freq"], "", layers)?;
-        return Ok(chosen.contains(&true).then_some(block.saturating_mul(topk)));
-    };
-    let Some(block) = indexer.optional_usize("sparse_block_size", 1..=MAX_CONTEXT)? else { return Ok(None) };
-    let topk = indexer.usize("sparse_topk_blocks", 1..=MAX_CONTEXT)?;
-    Ok(Some(block.saturating_mul(topk)))
+/// The indexer of layers that have one.
+struct Index {
+    heads: usize,
+    head_dim: usize,
+    choice: Chosen,
+    layers: Vec<bool>,
+}
+
+impl Index {
+    /// What `sparse_attention_config` says, or else the configuration itself.
+    fn read(config: &Config, sizes: &Sizes) -> Result<Option<Self>> {
+        let nested = config.object("sparse_attention_config")?;
+        let number = |inner: &str, key: &str, range: std::ops::RangeInclusive<usize>| match &nested {
+            Some(nested) if nested.get(inner).is_some() => nested.optional_usize(inner, range),
+            _ => config.optional_usize(key, range),
+        };
+        let Some(size) = number("sparse_block_size", "index_block_size", 1..=MAX_CONTEXT)? else { return Ok(None) };
+        let of = match &nested {
+            Some(nested) if nested.get("sparse_attention_freq").is_some() => nested,
+            _ => config,
+        };
+        let layers = match config.strings("layer_types")? {
+            Some(_) => by_layer(config, ["layer_types", "sparse_attention_freq"], "", sizes.layers)?,
+            None => by_layer(of, ["layer_types", "sparse_attention_freq"], "", sizes.layers)?,
+        };
+        let needed = |inner: &str, key: &str, range| {
+            number(inner, key, range)?.ok_or_else(|| config.wrong(key, "a number where index_block_size is one"))
+        };
+        let count = needed("sparse_topk_blocks", "index_topk_blocks", 1..=MAX_CONTEXT)?;
+        let local = number("sparse_local_block", "index_local_blocks", 0..=count)?.unwrap_or(1);
+        let heads = needed("sparse_num_index_heads", "index_n_heads", 1..=sizes.kv_heads)?;
+        if !sizes.kv_heads.is_multiple_of(heads) {
+            let message = format!("does not divide the {} key heads", sizes.kv_heads);
+            return Err(config.unsupported("index_n_heads", message));
+        }
+        let head_dim = needed("sparse_index_dim", "index_head_dim", 2..=MAX_HEAD_DIM)?;
+        Ok(Some(Self { heads, head_dim, choice: Chosen::Blocks { size, count, local }, layers }))
+    }
 }
 
 /// Whether something holds for each layer, by a list of kinds or one of numbers; for all without. Without a `kind` all

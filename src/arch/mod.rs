@@ -75,6 +75,10 @@ use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
 pub(crate) use gguf::Published;
+#[cfg(feature = "mlx")]
+pub(crate) use memory::INDEX_SCORES;
+#[cfg(test)]
+pub(crate) use memory::Kept;
 #[cfg(feature = "hub")]
 pub(crate) use memory::weights;
 pub(crate) use memory::{Memory, memory};

@@ -1,7 +1,7 @@
 //! Tensor names of families that call their parts otherwise than most.
 
 use super::spec::{
-    Conv, Expansion, Ffn, LatentAttention, Layer, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace,
+    Conv, Expansion, Ffn, Indexer, LatentAttention, Layer, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace,
 };
 
 impl Spec {
@@ -81,7 +81,8 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             f(&mut attention.output.name);
             let norms = [&mut attention.query_norm, &mut attention.key_norm, &mut attention.value_norm];
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
-            attention.sinks.iter_mut().for_each(f);
+            attention.sinks.iter_mut().for_each(&mut *f);
+            attention.indexer.iter_mut().for_each(|part| indexer(part, f));
         }
         Mixer::ShortConv(short) => {
             f(&mut short.input.name);
@@ -127,7 +128,12 @@ fn latent(latent: &mut LatentAttention, f: &mut dyn FnMut(&mut String)) {
         Expansion::Absorbed { queries, values } => [queries, values].into_iter().for_each(|linear| f(&mut linear.name)),
         Expansion::Full(parts) => parts.iter_mut().for_each(|linear| f(&mut linear.name)),
     }
+    latent.indexer.iter_mut().for_each(|part| indexer(part, f));
     f(&mut latent.output.name);
+}
+
+fn indexer(indexer: &mut Indexer, f: &mut dyn FnMut(&mut String)) {
+    [&mut indexer.query_norm, &mut indexer.key_norm].into_iter().for_each(|part| optional_norm(part, f));
 }
 
 fn state_space(space: &mut StateSpace, f: &mut dyn FnMut(&mut String)) {

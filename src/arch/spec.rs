@@ -2,6 +2,7 @@
 
 mod altup;
 mod experts;
+mod indexer;
 mod mixer;
 mod quantization;
 mod state_space;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 pub use altup::{AltUp, Laurel, Streams};
 pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
+pub use indexer::{Choice, Indexer};
 pub use mixer::{
     Attention, Conv, Expansion, Gate, GatedConv, GatedDelta, LatentAttention, LatentQuery, LinearAttention, Mixer,
     QueryGrowth, ShortConv, ShortGates,
@@ -28,9 +30,6 @@ pub struct Spec {
     pub hidden: usize,
     /// Positions that the model was trained for.
     pub context_length: usize,
-    /// Positions that can be computed at all, where more would need what is not supported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub position_limit: Option<usize>,
     /// Token ids that end an answer, as config.json names them.
     pub eos_ids: Vec<u32>,
     /// The embedding table, `[vocab, hidden]`.

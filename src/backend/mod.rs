@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Rope, Routing, Scan};
+use crate::arch::spec::{Activation, GatedDelta, Indexer, QueryGrowth, Rope, Routing, Scan};
 use crate::error::{Error, Result};
 use crate::weights::{LinearData, NormData};
 
@@ -132,6 +132,8 @@ pub(crate) struct CacheLayout {
     pub head_dim: usize,
     /// Positions that later ones can still see; all when absent.
     pub window: Option<usize>,
+    /// Whether these are the keys of an indexer: numbers, whatever the others are stored as, and no values.
+    pub index: bool,
 }
 
 /// Keys and values of one layer and sequence.
@@ -191,13 +193,41 @@ pub(crate) struct AttentionExtras<'a, B: Backend> {
     pub query_growth: Option<QueryGrowth>,
     /// A position sees none before the last multiple of this; the window is not wider.
     pub chunk: Option<usize>,
+    /// The positions that are seen, of all of these.
+    pub chosen: Option<&'a B::Choice>,
 }
 
 impl<B: Backend> Default for AttentionExtras<'_, B> {
     fn default() -> Self {
-        Self { value_norm: None, norm_after_rope: false, sinks: None, softcap: None, query_growth: None, chunk: None }
+        Self {
+            value_norm: None,
+            norm_after_rope: false,
+            sinks: None,
+            softcap: None,
+            query_growth: None,
+            chunk: None,
+            chosen: None,
+        }
     }
 }
+
+/// What an indexer takes in for each row, normed and rotated.
+pub(crate) struct IndexInput<'a, B: Backend> {
+    /// `heads * head_dim` wide.
+    pub queries: &'a B::Tensor,
+    /// `head_dim` wide.
+    pub keys: &'a B::Tensor,
+    /// One a head, where heads are weighed.
+    pub weights: Option<&'a B::Tensor>,
+}
+
+impl<B: Backend> Clone for IndexInput<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for IndexInput<'_, B> {}
 
 /// The matrices of experts, each with the rows of all experts, one expert after the other.
 pub(crate) struct ExpertsData {
@@ -354,6 +384,8 @@ pub(crate) trait Backend: Sized + 'static {
     type Rope;
     /// Keys and values of one layer and sequence.
     type Cache: Cache;
+    /// The positions that each row sees.
+    type Choice;
     /// Loaded matrices, one for each head.
     type Heads;
     /// What a recurrent layer keeps of a sequence.
@@ -500,6 +532,16 @@ pub(crate) trait Backend: Sized + 'static {
         experts: &Self::Experts,
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Self::Tensor>;
+
+    /// Appends keys to the caches of an indexer (one for each segment of `rows`, in order) and chooses the positions that
+    /// each row sees, the earlier of equals where the backend can tell. A row's choice never depends on other segments.
+    fn choose(
+        &self,
+        input: IndexInput<'_, Self>,
+        indexer: &Indexer,
+        rows: &Rows,
+        caches: &mut [&mut Self::Cache],
+    ) -> Result<Self::Choice>;
 
     /// [`attention`](Self::attention) of queries alone, `rows × (heads * head_dim)`, over what the caches of another
     /// layer hold, the positions of these rows included.

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{
     AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData,
-    HeadPart, Ids, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, State,
+    HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, State,
 };
-use crate::arch::spec::{Activation, Rope};
+use crate::arch::spec::{Activation, Indexer, Rope};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
@@ -114,8 +114,8 @@ impl<B: Backend> Profiled<B> {
 /// The same for the backend that is measured.
 fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
     let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
-    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk } = *extras;
-    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk };
+    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen } = *extras;
+    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen };
     let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
     let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
     AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
@@ -145,6 +145,7 @@ impl<B: Backend> Backend for Profiled<B> {
     type Rope = B::Rope;
     type Cache = B::Cache;
     type Tokens = B::Tokens;
+    type Choice = B::Choice;
 
     fn load_linear(&self, parts: &[LinearData]) -> Result<Self::Linear> {
         let bytes = parts.iter().map(LinearData::bytes).sum();
@@ -224,6 +225,24 @@ impl<B: Backend> Backend for Profiled<B> {
         self.inner.wait()?;
         self.record("attention", caches.iter().map(|cache| cache.bytes()).sum(), began);
         Ok(result)
+    }
+
+    fn choose(
+        &self,
+        input: IndexInput<'_, Self>,
+        indexer: &Indexer,
+        rows: &Rows,
+        caches: &mut [&mut B::Cache],
+    ) -> Result<B::Choice> {
+        let IndexInput { queries, keys, weights } = input;
+        self.decide(rows);
+        let began = Instant::now();
+        let choice = self.inner.choose(IndexInput { queries, keys, weights }, indexer, rows, caches)?;
+        // What is chosen may be computed later, with the attention that asks for it.
+        self.inner.queue(None, None, caches.iter().map(|cache| Kept::Cache(&**cache)))?;
+        self.inner.wait()?;
+        self.record("choose", caches.iter().map(|cache| cache.bytes()).sum(), began);
+        Ok(choice)
     }
 
     fn attention_shared(

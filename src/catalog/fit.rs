@@ -79,7 +79,7 @@ impl Device {
     pub fn fit(&self, spec: &Spec, weight_bytes: Option<u64>) -> Fit {
         let shapes = arch::weights(spec);
         let weight_bytes = weight_bytes.unwrap_or(shapes.bytes);
-        let limit = spec.position_limit.unwrap_or(spec.context_length);
+        let limit = spec.context_length;
         let context = self.context.unwrap_or(DEFAULT_CONTEXT.min(limit));
         let memory = self.capacity.memory(spec, context, Precision::Default);
         let needed = weight_bytes.saturating_add(memory.kv).saturating_add(memory.work);

@@ -339,8 +339,6 @@ fn keeps_dtype(family: &str, name: &str) -> bool {
 /// Tensors that are not needed here but by mlx-lm's class.
 fn is_kept(family: &str, name: &str) -> bool {
     match family {
-        "deepseek_v32" | "glm_moe_dsa" => name.contains("self_attn.indexer."),
-        "minimax_m3_vl" => name.contains("self_attn.index_"),
         "gemma3n" => {
             let unused = ["self_attn.k_proj.", "self_attn.v_proj.", "self_attn.k_norm.", "altup.correct_output_scale"];
             name.contains("language_model.") && unused.iter().any(|part| name.contains(part))

@@ -50,9 +50,9 @@ impl Capacity {
 
     /// What one sequence of a model takes beside the weights.
     pub fn memory(&self, spec: &Spec, context: usize, precision: Precision) -> arch::Memory {
-        arch::memory(spec, context, |kv_heads, head_dim, positions| {
-            let layout = CacheLayout { kv_heads, head_dim, window: None };
-            self.compute.cache_bytes(precision, self.kv_bits, layout, positions)
+        arch::memory(spec, context, |kept| {
+            let layout = CacheLayout { kv_heads: kept.heads, head_dim: kept.head_dim, window: None, index: kept.index };
+            self.compute.cache_bytes(precision, self.kv_bits, layout, kept.positions)
         })
     }
 

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::device::Compute;
 use crate::arch::spec::{Mixer, Spec};
 use crate::backend::{KvBits, Precision};
-use crate::nn::cache_layout;
+use crate::nn::cache_layouts;
 
 /// How many layers keep what, as JSON: `bits` of the caches (`null` without any), layers whose caches are quantized,
 /// layers whose caches hold floats, and recurrent states, which `kv_bits` never changes.
 pub(super) fn describe(compute: &Compute, spec: &Spec, precision: Precision, asked: Option<KvBits>) -> Value {
-    let layouts = spec.layers.iter().filter_map(cache_layout);
+    let layouts = spec.layers.iter().flat_map(cache_layouts).filter(|layout| !layout.index);
     let kinds: Vec<KvBits> = layouts.map(|layout| compute.kv_bits(precision, asked, layout)).collect();
     let is_quantized = |bits: &&KvBits| **bits != KvBits::Sixteen;
     let quantized = kinds.iter().filter(is_quantized).count();

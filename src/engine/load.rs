@@ -84,7 +84,7 @@ impl Engine {
             tracing::warn!(%kv_cache, model = files.label(), "no cache of this model is quantized: kv_bits has no effect");
         }
         let id = next_model_id();
-        let weight_bytes = self.shared.compute.weight_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_, _, _| 0).work;
+        let weight_bytes = self.shared.compute.weight_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_| 0).work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
         let recipe = Arc::new(Recipe {
             id,
@@ -214,16 +214,10 @@ impl<'a, 'b> Reporter<'a, 'b> {
 }
 
 fn context_length(options: &LoadOptions, spec: &arch::spec::Spec) -> Result<usize> {
-    match (options.context_length, spec.position_limit) {
-        (None, _) => Ok(spec.context_length),
-        (Some(length), Some(limit)) if length > limit => {
-            let message = format!("context_length is {length}; this model can be run to {limit} positions");
-            Err(Error::unsupported(message))
-        }
-        (Some(length), _) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
-        (Some(length), _) => {
-            Err(Error::invalid(format!("context_length is {length}; it must be 2 to {}", MAX_CONTEXT)))
-        }
+    match options.context_length {
+        None => Ok(spec.context_length),
+        Some(length) if (2..=MAX_CONTEXT).contains(&length) => Ok(length),
+        Some(length) => Err(Error::invalid(format!("context_length is {length}; it must be 2 to {}", MAX_CONTEXT))),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::arch;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::event::{FinishReason, TokenLogprob};
-use crate::nn::{Decoder, Sequence, cache_layout};
+use crate::nn::{Decoder, Sequence, cache_layouts};
 
 /// The work of one model.
 pub(super) struct Scheduler<B: Backend> {
@@ -50,7 +50,7 @@ pub(super) struct InFlight<B: Backend> {
 impl<B: Backend> Scheduler<B> {
     pub fn new(backend: Rc<B>, decoder: Decoder<B>, recipe: &Recipe) -> Self {
         Self {
-            states: arch::memory(decoder.spec(), 0, |_, _, _| 0).kv,
+            states: arch::memory(decoder.spec(), 0, |_| 0).kv,
             backend,
             decoder,
             budget: Arc::clone(&recipe.budget),
@@ -109,7 +109,7 @@ impl<B: Backend> Scheduler<B> {
 
     /// Bytes that the caches and states of a sequence of `len` positions take.
     fn cache_bytes_of(&self, len: usize) -> u64 {
-        let layouts = self.decoder.spec().layers.iter().filter_map(cache_layout);
+        let layouts = self.decoder.spec().layers.iter().flat_map(cache_layouts);
         let caches: u64 = layouts.map(|layout| self.backend.cache_bytes(layout, len) as u64).sum();
         // States don't grow, but for the one before the first step.
         caches + if len > 0 { self.states } else { 0 }

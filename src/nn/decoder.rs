@@ -106,14 +106,6 @@ impl<B: Backend> Decoder<B> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
         let Embedded { mut x, per_layer } = embedded;
-        if let Some(limit) = self.spec.position_limit
-            && let Some(segment) = rows.segments().iter().find(|segment| segment.position + segment.len > limit)
-        {
-            let message =
-                format!("position {} of a model that can be run to {limit}", segment.position + segment.len - 1);
-            let hint = "shorten the prompt or the answer";
-            return Err(Error::new(crate::error::Code::ContextOverflow, message).with_hint(hint));
-        }
         if let Some(table) = &self.positions {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }

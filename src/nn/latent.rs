@@ -1,9 +1,10 @@
 //! Multi-head latent attention, made of ordinary attention and products by head.
 
 use super::layer::{Expansion, Latent};
+use super::{Sequence, indexer};
 use crate::arch::spec;
-use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, Rows};
-use crate::error::Result;
+use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, IndexInput, Rows};
+use crate::error::{Error, Result};
 
 /// What the layer's input makes of itself, for the output projection. Heads begin with their rotated part, since that is
 /// where rotary embeddings begin.
@@ -12,8 +13,9 @@ pub(super) fn latent<B: Backend>(
     weights: &Latent<B>,
     spec: &spec::LatentAttention,
     input: &B::Tensor,
+    index: usize,
     rows: &Rows,
-    caches: &mut [&mut B::Cache],
+    sequences: &mut [&mut Sequence<B>],
 ) -> Result<B::Tensor> {
     let (heads, rotated) = (spec.heads, spec.rotated);
     let query_width = spec.query.as_ref().map_or(heads * (rotated + spec.plain), |query| query.width);
@@ -27,6 +29,26 @@ pub(super) fn latent<B: Backend>(
     let turned = backend.columns(&query, 0..heads * rotated)?;
     let plain = backend.columns(&query, heads * rotated..heads * (rotated + spec.plain))?;
     let compressed = backend.norm(&compressed, &weights.latent_norm)?;
+    let own = query_width + spec.latent + rotated;
+    let chosen = match (&weights.indexer, &spec.indexer) {
+        (Some(weights), Some(indexer)) => {
+            if spec.query.is_none() || !indexer.choice.weighted() {
+                return Err(Error::internal("an indexer of latent attention without short queries or weights"));
+            }
+            let first = heads * (rotated + spec.plain);
+            let key = own + if spec.gated { heads } else { 0 };
+            let weight = key + indexer.head_dim;
+            let input = IndexInput {
+                queries: &backend.columns(&query, first..first + indexer.query_width())?,
+                keys: &backend.columns(input, key..weight)?,
+                weights: Some(&backend.columns(input, weight..weight + indexer.heads)?),
+            };
+            Some(indexer::choose(backend, weights, indexer, input, index, rows, sequences)?)
+        }
+        _ => None,
+    };
+    let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
+    let caches = &mut caches;
 
     let (kv_heads, head_dim) = spec.kept();
     let params = AttentionParams {
@@ -38,7 +60,11 @@ pub(super) fn latent<B: Backend>(
         key_norm: None,
         rope: weights.rope.as_deref(),
         window: None,
-        extras: AttentionExtras { query_growth: spec.query_growth, ..AttentionExtras::default() },
+        extras: AttentionExtras {
+            query_growth: spec.query_growth,
+            chosen: chosen.as_ref(),
+            ..AttentionExtras::default()
+        },
     };
     let whole = |queries: &B::Tensor, keys: &B::Tensor, values: &B::Tensor| {
         backend.join_heads(&[HeadPart::Own(queries), HeadPart::Own(keys), HeadPart::Own(values)], 1)
@@ -70,6 +96,5 @@ pub(super) fn latent<B: Backend>(
     if !spec.gated {
         return Ok(attended);
     }
-    let own = query_width + spec.latent + rotated;
     backend.sigmoid_gate(&attended, &backend.columns(input, own..own + heads)?)
 }

@@ -52,7 +52,15 @@ pub(super) struct Latent<B: Backend> {
     pub latent_norm: B::Norm,
     pub expansion: Expansion<B>,
     pub rope: Option<Rc<B::Rope>>,
+    pub indexer: Option<Indexer<B>>,
     pub output: B::Linear,
+}
+
+/// What chooses the positions that are seen.
+pub(super) struct Indexer<B: Backend> {
+    pub query_norm: Option<B::Norm>,
+    pub key_norm: Option<B::Norm>,
+    pub rope: Option<Rc<B::Rope>>,
 }
 
 /// How compressed vectors become keys and values.
@@ -150,6 +158,7 @@ pub(super) struct Attention<B: Backend> {
     pub value_norm: Option<B::Norm>,
     pub rope: Option<Rc<B::Rope>>,
     pub sinks: Option<B::Vector>,
+    pub indexer: Option<Indexer<B>>,
 }
 
 /// A feed-forward block.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
+    AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
     Narrowing, PerLayerInput, PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
@@ -247,6 +247,15 @@ impl<B: Backend> Builder<B> {
             value_norm: self.optional_norm(&attention.value_norm)?,
             rope: attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
             sinks: self.optional_vector(&attention.sinks, attention.heads)?,
+            indexer: attention.indexer.as_ref().map(|indexer| self.indexer(indexer)).transpose()?,
+        })
+    }
+
+    fn indexer(&mut self, indexer: &spec::Indexer) -> Result<Indexer<B>> {
+        Ok(Indexer {
+            query_norm: self.optional_norm(&indexer.query_norm)?,
+            key_norm: self.optional_norm(&indexer.key_norm)?,
+            rope: indexer.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
         })
     }
 
@@ -265,6 +274,7 @@ impl<B: Backend> Builder<B> {
             latent_norm: self.norm(&latent.latent_norm)?,
             expansion,
             rope: latent.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
+            indexer: latent.indexer.as_ref().map(|indexer| self.indexer(indexer)).transpose()?,
             output: self.linear(from_ref(&latent.output))?,
         })
     }

@@ -1,9 +1,9 @@
 //! What mixes positions: every kind with the caches or states that it needs.
 
 use super::layer::{Attention, Mixer};
-use super::{Decoder, Sequence, delta, latent, linear, state_space};
+use super::{Decoder, Sequence, delta, indexer, latent, linear, state_space};
 use crate::arch::spec::{self, Activation, Gate};
-use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, Rows};
+use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, IndexInput, Rows};
 use crate::error::{Error, Result};
 
 impl<B: Backend> Decoder<B> {
@@ -23,8 +23,7 @@ impl<B: Backend> Decoder<B> {
                 self.attend(attention, spec, input, index, rows, sequences)
             }
             (Mixer::Latent(latent), spec::Mixer::Latent(spec)) => {
-                let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
-                latent::latent(backend, latent, spec, input, rows, &mut caches)
+                latent::latent(backend, latent, spec, input, index, rows, sequences)
             }
             (Mixer::ShortConv(short), _) => {
                 recurrent(index, rows, sequences, |states| backend.short_conv(input, &short.conv, rows, states))
@@ -56,6 +55,21 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
     ) -> Result<B::Tensor> {
         let backend = &*self.backend;
+        let (chosen, rest) = match (&attention.indexer, &spec.indexer) {
+            (Some(weights), Some(indexer)) => {
+                let first = spec.qkv_width();
+                let key = first + indexer.query_width();
+                let input = IndexInput {
+                    queries: &backend.columns(qkv, first..key)?,
+                    keys: &backend.columns(qkv, key..key + indexer.head_dim)?,
+                    weights: None,
+                };
+                let chosen = indexer::choose(backend, weights, indexer, input, index, rows, sequences)?;
+                (Some(chosen), Some(backend.columns(qkv, 0..first)?))
+            }
+            _ => (None, None),
+        };
+        let qkv = rest.as_ref().unwrap_or(qkv);
         let params = AttentionParams {
             heads: spec.heads,
             kv_heads: spec.kv_heads,
@@ -72,6 +86,7 @@ impl<B: Backend> Decoder<B> {
                 softcap: spec.softcap,
                 query_growth: spec.query_growth,
                 chunk: spec.chunk,
+                chosen: chosen.as_ref(),
             },
         };
         if let Some(source) = spec.shares_kv_of {

@@ -4,6 +4,7 @@ mod altup;
 mod decoder;
 mod delta;
 mod ffn;
+mod indexer;
 mod latent;
 mod layer;
 mod linear;
@@ -15,7 +16,7 @@ mod state_space;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;
-pub(crate) use sequence::{Sequence, cache_layout};
+pub(crate) use sequence::{Sequence, cache_layouts};
 
 #[cfg(test)]
 mod tests;

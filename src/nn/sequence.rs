@@ -18,6 +18,8 @@ pub(crate) struct Sequence<B: Backend> {
 #[derive(Default)]
 struct Slots {
     cache: Option<usize>,
+    /// The keys of an indexer.
+    index: Option<usize>,
     state: Option<usize>,
 }
 
@@ -63,6 +65,10 @@ impl<B: Backend> Sequence<B> {
                     own.state = Some(slots.len());
                     slots.push(Slot::Recurrent(Recurrent::new()));
                 }
+                if let Some(layout) = index_layout(mixer) {
+                    own.index = Some(slots.len());
+                    slots.push(Slot::Cache(backend.new_cache(layout)));
+                }
             }
             own
         };
@@ -85,6 +91,15 @@ impl<B: Backend> Sequence<B> {
         match index.and_then(|index| self.slots.get_mut(index)) {
             Some(Slot::Cache(cache)) => Ok(cache),
             _ => Err(without(layer, "a cache")),
+        }
+    }
+
+    /// The keys of a layer's indexer.
+    pub(super) fn index_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
+        let index = self.of_layers.get(layer).and_then(|slots| slots.index);
+        match index.and_then(|index| self.slots.get_mut(index)) {
+            Some(Slot::Cache(cache)) => Ok(cache),
+            _ => Err(without(layer, "an indexer")),
         }
     }
 
@@ -158,20 +173,25 @@ fn without(layer: usize, what: &str) -> Error {
     Error::internal(format!("layer {layer} has not {what}"))
 }
 
-/// What a layer's cache holds, if it has one of its own.
-pub(crate) fn cache_layout(layer: &Layer) -> Option<CacheLayout> {
-    layer.mixers().find_map(mixer_layout)
+/// What the caches of a layer hold, if it has some of its own.
+pub(crate) fn cache_layouts(layer: &Layer) -> impl Iterator<Item = CacheLayout> {
+    layer.mixers().flat_map(|mixer| mixer_layout(mixer).into_iter().chain(index_layout(mixer)))
+}
+
+fn index_layout(mixer: &Mixer) -> Option<CacheLayout> {
+    let head_dim = mixer.indexer()?.head_dim;
+    Some(CacheLayout { kv_heads: 1, head_dim, window: None, index: true })
 }
 
 fn mixer_layout(mixer: &Mixer) -> Option<CacheLayout> {
     match mixer {
         Mixer::Attention(attention) if attention.shares_kv_of.is_none() => {
             let Attention { kv_heads, head_dim, window, .. } = *attention;
-            Some(CacheLayout { kv_heads, head_dim, window })
+            Some(CacheLayout { kv_heads, head_dim, window, index: false })
         }
         Mixer::Latent(latent) => {
             let (kv_heads, head_dim) = latent.kept();
-            Some(CacheLayout { kv_heads, head_dim, window: None })
+            Some(CacheLayout { kv_heads, head_dim, window: None, index: false })
         }
         _ => None,
     }

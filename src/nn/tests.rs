@@ -1,5 +1,6 @@
 //! One prompt computed in different ways gives the same log-probabilities.
 
+mod chosen;
 mod gguf;
 mod parity;
 mod precision;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Linear, Norm, Rope, Scan, StateSpace};
+use super::{Indexer, Linear, Norm, Rope, Scan, StateSpace};
 
 /// What mixes positions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,6 +58,9 @@ pub struct LatentAttention {
     pub query_growth: Option<QueryGrowth>,
     /// Whether each head's output is multiplied by the sigmoid of a number, which `input` gives last.
     pub gated: bool,
+    /// Chooses the positions that are seen. `query` gives its queries, `input` its keys and weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexer: Option<Indexer>,
     /// `[hidden, heads * value]`.
     pub output: Linear,
 }
@@ -282,6 +285,9 @@ pub struct Attention {
     pub gate: Option<Gate>,
     /// The layer whose keys and values this one reads, having none of its own.
     pub shares_kv_of: Option<usize>,
+    /// Chooses the positions that are seen. `qkv` gives its queries and keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexer: Option<Box<Indexer>>,
 }
 
 /// What the output of attention is multiplied by.
@@ -314,6 +320,14 @@ impl QueryGrowth {
     }
 }
 
+impl Attention {
+    /// Width of queries, keys, values and the gate.
+    pub(crate) fn qkv_width(&self) -> usize {
+        let all: usize = self.qkv.iter().map(|part| part.outputs).sum();
+        all - self.indexer.as_ref().map_or(0, |indexer| indexer.query_width() + indexer.head_dim)
+    }
+}
+
 impl Conv {
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
         self.weights.iter().chain(&self.biases)
@@ -321,6 +335,15 @@ impl Conv {
 }
 
 impl Mixer {
+    /// What chooses the positions that are seen.
+    pub(crate) fn indexer(&self) -> Option<&Indexer> {
+        match self {
+            Self::Attention(attention) => attention.indexer.as_deref(),
+            Self::Latent(latent) => latent.indexer.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether a state is kept instead of keys and values.
     pub fn is_recurrent(&self) -> bool {
         match self {
@@ -371,7 +394,11 @@ impl Mixer {
         match self {
             Self::Attention(attention) => {
                 let norms = [&attention.query_norm, &attention.key_norm, &attention.value_norm];
-                norms.into_iter().flatten().collect()
+                norms
+                    .into_iter()
+                    .flatten()
+                    .chain(attention.indexer.iter().flat_map(|indexer| indexer.norms()))
+                    .collect()
             }
             Self::ShortConv(_) | Self::None => Vec::new(),
             Self::GatedDelta(delta) => vec![&delta.norm],
@@ -380,7 +407,10 @@ impl Mixer {
                 [&linear.query_norm, &linear.key_norm].into_iter().flatten().chain([&linear.norm]).collect()
             }
             Self::GatedConv(mixer) => vec![&mixer.query_norm, &mixer.key_norm],
-            Self::Latent(latent) => latent.query.iter().map(|query| &query.norm).chain([&latent.latent_norm]).collect(),
+            Self::Latent(latent) => {
+                let own = latent.query.iter().map(|query| &query.norm).chain([&latent.latent_norm]);
+                own.chain(latent.indexer.iter().flat_map(Indexer::norms)).collect()
+            }
         }
     }
 }

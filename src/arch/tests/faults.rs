@@ -7,6 +7,7 @@ use super::{llama, of, refused};
 use crate::Code::{self, CorruptFile, Unsupported};
 use crate::arch;
 use crate::arch::spec::{Activation, Ffn, Mlp, Spec};
+use crate::support::known_models;
 use crate::weights::{ModelFiles, Storage};
 
 #[test]
@@ -217,4 +218,31 @@ fn heads_and_layers_make_no_end_of_pieces() {
     let error = crate::arch::from_config(&config, "config.json").unwrap_err();
     assert_eq!(error.code(), Code::Unsupported);
     assert!(error.message().contains("num_attention_heads = 1024"), "{error}");
+}
+
+#[test]
+fn indexers_that_cannot_be_run_are_named() {
+    let of_known = |name: &str, changes: &[(&str, Value)]| {
+        let mut config = known_models().into_iter().find(|known| known.name == name).unwrap().config;
+        for (key, value) in changes {
+            let target = match config.get_mut("text_config").and_then(Value::as_object_mut) {
+                Some(text) => text,
+                None => &mut config,
+            };
+            target.insert((*key).to_owned(), value.clone());
+        }
+        arch::from_config(&config.into(), "config.json")
+    };
+    let deepseek = |changes: &[(&str, Value)]| of_known("deepseek_v32-groups-f32", changes);
+    assert!(deepseek(&[]).is_ok());
+    refused(deepseek(&[("index_topk", json!(0))]), CorruptFile, &["index_topk"]);
+    refused(deepseek(&[("index_head_dim", json!(8))]), CorruptFile, &["index_head_dim"]);
+    refused(deepseek(&[("q_lora_rank", json!(null))]), CorruptFile, &["q_lora_rank"]);
+    let minimax = |changes: &[(&str, Value)]| of_known("minimax_m3_vl-flat-8bit", changes);
+    assert!(minimax(&[]).is_ok());
+    refused(minimax(&[("index_topk_blocks", json!(null))]), CorruptFile, &["index_topk_blocks"]);
+    refused(minimax(&[("index_local_blocks", json!(9))]), CorruptFile, &["index_local_blocks"]);
+    refused(minimax(&[("index_n_heads", json!(3))]), CorruptFile, &["index_n_heads"]);
+    let uneven = [("num_key_value_heads", json!(4)), ("index_n_heads", json!(3))];
+    refused(minimax(&uneven), Unsupported, &["index_n_heads", "4 key heads"]);
 }

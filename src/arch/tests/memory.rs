@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::llama;
-use crate::arch::memory;
+use crate::arch::{Kept, memory};
 
 /// Plain numbers of some bytes each.
-fn numbers(width: usize) -> impl Fn(usize, usize, usize) -> u64 {
-    move |heads, head_dim, positions| ((2 * heads * head_dim * width) as u64).saturating_mul(positions as u64)
+fn numbers(width: usize) -> impl Fn(Kept) -> u64 {
+    move |kept| ((2 * kept.heads * kept.head_dim * width) as u64).saturating_mul(kept.positions as u64)
 }
 
 #[test]

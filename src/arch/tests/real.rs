@@ -41,7 +41,7 @@ fn qwen3_0_6b() {
     assert_eq!(spec.layers[27].attention().unwrap().output.inputs, 2048);
     assert_eq!(spec.layers[0].attention().unwrap().query_norm.as_ref().map(|norm| norm.size), Some(128));
     assert_eq!(
-        memory(&spec, 40_960, |heads, dim, positions| (2 * 2 * heads * dim * positions) as u64).kv,
+        memory(&spec, 40_960, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64).kv,
         28 * 2 * 8 * 128 * 40_960 * 2
     );
 }
@@ -164,6 +164,6 @@ fn kimi_k2() {
     let Mixer::Latent(latent) = &spec.layers[0].mixer else { panic!("no latent attention") };
     assert_eq!(latent.kept(), (1, 576));
     // A position of a layer keeps its compressed vector, not the keys and values of 64 heads.
-    let kept = memory(&spec, 1000, |heads, dim, positions| (2 * 2 * heads * dim * positions) as u64);
+    let kept = memory(&spec, 1000, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64);
     assert_eq!(kept.kv, 61 * 2 * 576 * 1000 * 2);
 }

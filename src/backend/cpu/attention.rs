@@ -142,6 +142,12 @@ fn check(
     if params.extras.sinks.is_some_and(|sinks| sinks.len() != heads) {
         return Err(Error::internal(format!("sinks that are not {heads}")));
     }
+    if let Some(choice) = params.extras.chosen {
+        choice.check(rows, kv_heads)?;
+        if window.is_some() {
+            return Err(Error::internal("chosen positions with a window"));
+        }
+    }
     if qkv.rows() != rows.len() || caches.len() != rows.segments().len() {
         return Err(Error::internal(format!(
             "attention of {} rows with {} caches for {} rows in {} segments",
@@ -218,7 +224,7 @@ fn tiles<'a>(
     let width = query_numbers(format, heads.head_dim);
     let stride = heads.heads * width;
     let mut tiles = Vec::new();
-    for (segment, blocks) in rows.segments().iter().zip(blocks) {
+    for (index, (segment, blocks)) in rows.segments().iter().zip(blocks).enumerate() {
         for first in (0..segment.len).step_by(positions) {
             for kv_head in 0..heads.kv_heads {
                 let row = segment.start + first;
@@ -233,6 +239,7 @@ fn tiles<'a>(
                     window: params.window.unwrap_or(usize::MAX),
                     chunk: params.extras.chunk,
                     softcap: params.extras.softcap,
+                    chosen: params.extras.chosen.and_then(|choice| choice.of(index, first, kv_head, heads.kv_heads)),
                 };
                 let visible = queries.visible();
                 let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);

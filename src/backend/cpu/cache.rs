@@ -26,6 +26,7 @@ pub(crate) struct KvCache {
 impl KvCache {
     /// Holds nothing yet.
     pub(super) fn new(layout: CacheLayout, format: Format, slabs: Rc<Slabs>) -> Self {
+        let format = if layout.index { Format::F32 } else { format };
         Self { layout, format, slabs, blocks: VecDeque::new(), dropped: 0, len: 0 }
     }
 
@@ -49,8 +50,7 @@ impl KvCache {
         let first = (self.len / BLOCK).checked_sub(self.dropped).ok_or_else(|| {
             Error::internal(format!("a cache was cut to {} positions, which were dropped before", self.len))
         })?;
-        let head = self.format.head_numbers(self.layout.head_dim);
-        let numbers = head.and_then(|head| head.checked_mul(self.layout.kv_heads)).unwrap_or(usize::MAX);
+        let numbers = numbers(&self.layout, self.format).unwrap_or(usize::MAX);
         for index in first..end.div_ceil(BLOCK).saturating_sub(self.dropped) {
             match self.blocks.get_mut(index) {
                 Some(block) if Rc::strong_count(block) == 1 => {}
@@ -123,6 +123,15 @@ impl Cache for KvCache {
 /// Bytes that a cache of `len` positions takes at most.
 pub(super) fn bytes_of(layout: &CacheLayout, format: Format, len: usize) -> usize {
     let held = layout.window.map_or(len, |window| len.min(window.saturating_add(SLACK + BLOCK)));
-    let head = format.head_numbers(layout.head_dim).unwrap_or(0);
-    held.div_ceil(BLOCK).saturating_mul(head).saturating_mul(layout.kv_heads).saturating_mul(size_of::<f32>())
+    let block = numbers(layout, format).unwrap_or(0);
+    held.div_ceil(BLOCK).saturating_mul(block).saturating_mul(size_of::<f32>())
+}
+
+/// Room for a block, counted in f32 numbers. An indexer has keys alone.
+fn numbers(layout: &CacheLayout, format: Format) -> Option<usize> {
+    let head = match layout.index {
+        true => layout.head_dim.checked_mul(BLOCK),
+        false => format.head_numbers(layout.head_dim),
+    };
+    head?.checked_mul(layout.kv_heads)
 }

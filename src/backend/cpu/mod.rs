@@ -19,6 +19,7 @@ use self::cache::KvCache;
 use self::experts::Experts;
 use self::head::Format;
 use self::heads::Heads;
+use self::index::Choice;
 use self::linear::Linear;
 use self::norm::Norm;
 use self::recurrent::{Conv, State};
@@ -27,8 +28,8 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept, KvBits,
-    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
+    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -49,6 +50,7 @@ mod elementwise;
 mod experts;
 mod head;
 mod heads;
+mod index;
 mod kernels;
 mod linear;
 mod matmul;
@@ -131,6 +133,7 @@ impl Backend for Cpu {
     type Norm = Norm;
     type Vector = Vec<f32>;
     type Experts = Experts;
+    type Choice = Choice;
     type Heads = Heads;
     type State = State;
     type Conv = Conv;
@@ -289,6 +292,16 @@ impl Backend for Cpu {
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Tensor> {
         experts::experts(self, x, logits, experts, routing)
+    }
+
+    fn choose(
+        &self,
+        input: IndexInput<'_, Self>,
+        indexer: &spec::Indexer,
+        rows: &Rows,
+        caches: &mut [&mut KvCache],
+    ) -> Result<Choice> {
+        index::choose(self, input, indexer, rows, caches)
     }
 
     fn attention_shared(

@@ -6,6 +6,7 @@ use mlx_rs::{Array, ops};
 use super::activation::softcap;
 use super::cache::{KvCache, Positions, Visible};
 use super::error::{Fault, Result};
+use super::index::Chosen;
 use super::linear::cast;
 use super::norm::{Norm, scalar};
 use super::{Mlx, raw};
@@ -92,7 +93,12 @@ pub(super) fn attention(
     };
     let mut outputs = Vec::with_capacity(caches.len());
     let mut heads = queries.into_iter().zip(keys).zip(values);
-    for (segment, cache) in rows.segments().iter().zip(caches) {
+    if let Some(choice) = params.extras.chosen
+        && choice.0.len() != caches.len()
+    {
+        return Err(Fault::internal(format!("a choice for {} of {} sequences", choice.0.len(), caches.len())));
+    }
+    for (index, (segment, cache)) in rows.segments().iter().zip(caches).enumerate() {
         let Some(((queries, keys), values)) = heads.next() else {
             return Err(Fault::internal("fewer heads than sequences"));
         };
@@ -100,7 +106,8 @@ pub(super) fn attention(
             return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
         }
         let visible = cache.append(keys, values, segment.len)?;
-        outputs.push(attend(&queries, &visible, segment, params)?);
+        let chosen = params.extras.chosen.and_then(|choice| choice.0.get(index)?.as_ref());
+        outputs.push(attend(&queries, &visible, segment, params, chosen)?);
     }
     join(outputs)
 }
@@ -119,7 +126,7 @@ pub(super) fn attention_shared(
         if cache.len() != segment.position + segment.len {
             return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
         }
-        outputs.push(attend(queries, &cache.visible(segment.position)?, segment, params)?);
+        outputs.push(attend(queries, &cache.visible(segment.position)?, segment, params, None)?);
     }
     join(outputs)
 }
@@ -162,7 +169,7 @@ fn join(mut outputs: Vec<Array>) -> Result<Array> {
 }
 
 /// `[rows, heads, head_dim]` as `[1, heads, rows, head_dim]` for each sequence, rotated.
-fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>> {
+pub(super) fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>> {
     let (heads, width) = match x.shape() {
         [_, heads, width] => (*heads, *width),
         other => return Err(Fault::internal(format!("heads of shape {other:?}"))),
@@ -191,14 +198,28 @@ fn by_segment(x: &Array, rows: &Rows, rope: Option<&Rope>) -> Result<Vec<Array>>
 }
 
 /// Attends from one sequence's queries, `[1, heads, rows, head_dim]`; gives `[rows, heads * head_dim]`.
-fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &AttentionParams<'_, Mlx>) -> Result<Array> {
+fn attend(
+    queries: &Array,
+    visible: &Visible,
+    segment: &Segment,
+    params: &AttentionParams<'_, Mlx>,
+    chosen: Option<&Chosen>,
+) -> Result<Array> {
+    if chosen.is_some() && (params.window.is_some() || visible.start != 0) {
+        return Err(Fault::internal("chosen positions with a window"));
+    }
     if let Some(chunk) = params.extras.chunk {
         let first = segment.position / chunk * chunk;
         if first > visible.start {
             let visible = visible.from(first, segment.position + segment.len)?;
-            return attend(queries, &visible, segment, params);
+            return attend(queries, &visible, segment, params, None);
         }
     }
+    let taken = match chosen {
+        Some(Chosen::Positions(indices)) => Some(visible.take(indices)?),
+        _ => None,
+    };
+    let visible = taken.as_ref().unwrap_or(visible);
     let Visible { keys, values, start } = visible;
     let end = segment.position + segment.len;
     // What the first row sees is all there is, so only later rows may have to look away from the oldest positions.
@@ -207,6 +228,7 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     let queries = grown.as_ref().unwrap_or(queries);
     let chunk = params.extras.chunk.filter(|&chunk| end > (start / chunk + 1) * chunk);
     let narrow = match window {
+        _ if let Some(Chosen::Mask(mask)) = chosen => Some(spread(mask, params.heads)?),
         _ if segment.len > 1 && chunk.is_some() => Some(mask(segment, *start, params.window.unwrap_or(end), chunk)?),
         Some(window) if segment.len > 1 => Some(mask(segment, *start, window, None)?),
         _ => None,
@@ -215,8 +237,8 @@ fn attend(queries: &Array, visible: &Visible, segment: &Segment, params: &Attent
     let y = match (keys, values) {
         (Positions::Floats(keys), Positions::Floats(values)) if params.extras.softcap.is_none() => {
             let mask = match &narrow {
-                _ if segment.len == 1 => None,
                 Some(mask) => Some(Mask::Array(mask)),
+                None if segment.len == 1 => None,
                 None => Some(Mask::Causal),
             };
             fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, sinks.as_ref())?
@@ -255,6 +277,12 @@ fn composed(
         None => scores,
     };
     let scores = match mask {
+        // For each query head, or for all.
+        Some(mask) if mask.ndim() == 4 => {
+            let heads = if mask.dim(1) == 1 { [1, 1] } else { [kv_heads, group] };
+            let mask = mask.reshape(&[1, heads[0], heads[1], rows, mask.dim(3)])?;
+            ops::select(&mask, &scores, &scalar(f32::NEG_INFINITY, scores.dtype())?)?
+        }
         Some(mask) => ops::select(mask, &scores, &scalar(f32::NEG_INFINITY, scores.dtype())?)?,
         None => scores,
     };
@@ -272,6 +300,17 @@ fn composed(
     Ok(visible.values.product(&weights, false)?.reshape(&[1, kv_heads * group, rows, width])?)
 }
 
+/// A mask `[1, some heads, rows, positions]` for each query head, where it is not the same for all.
+fn spread(mask: &Array, heads: usize) -> Result<Array> {
+    let (some, rows, positions) = (mask.dim(1), mask.dim(2), mask.dim(3));
+    if some == 1 {
+        return Ok(mask.reshape(mask.shape())?);
+    }
+    let heads = raw::dim(heads)?;
+    let each = ops::broadcast_to(&mask.expand_dims(2)?, &[1, some, heads / some, rows, positions])?;
+    Ok(each.reshape(&[1, heads, rows, positions])?)
+}
+
 /// Queries that grow with their position.
 fn grow(queries: &Array, segment: &Segment, growth: QueryGrowth) -> Result<Array> {
     let factors: Vec<f32> =
@@ -285,7 +324,7 @@ fn cast_ref(array: &Array, dtype: mlx_rs::Dtype) -> Result<Array> {
 }
 
 /// `[rows, positions]`: which positions from `start` on each row of the segment sees.
-fn mask(segment: &Segment, start: usize, window: usize, chunk: Option<usize>) -> Result<Array> {
+pub(super) fn mask(segment: &Segment, start: usize, window: usize, chunk: Option<usize>) -> Result<Array> {
     let end = raw::dim(segment.position + segment.len)?;
     let rows = ops::arange::<i32, i32>(raw::dim(segment.position)?, end, None)?.expand_dims(1)?;
     let positions = ops::arange::<i32, i32>(raw::dim(start)?, end, None)?.expand_dims(0)?;

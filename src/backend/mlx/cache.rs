@@ -36,7 +36,8 @@ pub(crate) struct KvCache {
 
 struct Buffers {
     keys: Positions,
-    values: Positions,
+    /// Nothing in the cache of an indexer.
+    values: Option<Positions>,
     capacity: usize,
 }
 
@@ -55,6 +56,11 @@ pub(super) struct Visible {
 }
 
 impl Visible {
+    /// Some positions of those held from the first on, in any order.
+    pub(super) fn take(&self, indices: &Array) -> Result<Self> {
+        Ok(Self { keys: self.keys.take(indices)?, values: self.values.take(indices)?, start: self.start })
+    }
+
     /// The same from a later position on, to `end`.
     pub(super) fn from(&self, start: usize, end: usize) -> Result<Self> {
         let range = start - self.start..end - self.start;
@@ -75,6 +81,11 @@ impl Positions {
             Self::Floats(array) => std::slice::from_ref(array),
             Self::Codes(arrays, _) => arrays,
         }
+    }
+
+    /// Some positions, in any order.
+    pub(super) fn take(&self, indices: &Array) -> Result<Self> {
+        self.zip(None, |array, _| Ok(array.take_axis(indices, 2)?))
     }
 
     /// Changes each array, with those of `other` beside it.
@@ -119,11 +130,27 @@ pub(super) fn quantized(bits: Option<KvBits>, head_dim: usize) -> Option<Quantiz
 impl KvCache {
     /// An empty cache.
     pub fn new(layout: CacheLayout, bits: Option<KvBits>) -> Self {
+        let bits = bits.filter(|_| !layout.index);
         Self { layout, format: quantized(bits, layout.head_dim), len: 0, start: 0, buffers: None }
     }
 
     /// Appends `[1, kv_heads, rows, head_dim]` and gives all positions that one of these rows sees.
     pub(super) fn append(&mut self, keys: Array, values: Array, rows: usize) -> Result<Visible> {
+        let first = self.len;
+        self.store(keys, Some(values), rows)?;
+        self.visible(first)
+    }
+
+    /// Appends the keys of an indexer, `[1, 1, rows, head_dim]`, and gives all.
+    pub(super) fn append_index(&mut self, keys: Array, rows: usize) -> Result<Array> {
+        self.store(keys, None, rows)?;
+        match &self.buffers.as_ref().map(|buffers| &buffers.keys) {
+            Some(Positions::Floats(keys)) => raw::slice_axis(keys, 2, 0..self.len),
+            _ => Err(Fault::internal("keys of an indexer that are no numbers")),
+        }
+    }
+
+    fn store(&mut self, keys: Array, values: Option<Array>, rows: usize) -> Result<()> {
         if self.len < self.start {
             return Err(Fault::internal(format!("a cache from position {} was cut to {}", self.start, self.len)));
         }
@@ -131,12 +158,15 @@ impl KvCache {
         let needed = self.first_visible(self.len);
         let drop_to = if needed >= self.start + SLACK { needed } else { self.start };
         let end = self.len + rows;
-        let (keys, values) = (&Positions::new(keys, self.format)?, &Positions::new(values, self.format)?);
+        let keys = &Positions::new(keys, self.format)?;
+        let values = &values.map(|values| Positions::new(values, self.format)).transpose()?;
         let buffers = match &self.buffers {
             Some(old) if drop_to == self.start && end - self.start <= old.capacity => {
                 let at = self.len - self.start..end - self.start;
                 let write = |old: &Positions, new: &Positions| old.zip(Some(new), |old, new| write(old, new, &at));
-                Buffers { keys: write(&old.keys, keys)?, values: write(&old.values, values)?, capacity: old.capacity }
+                let values =
+                    old.values.iter().zip(values).map(|(old, values)| write(old, values)).next().transpose()?;
+                Buffers { keys: write(&old.keys, keys)?, values, capacity: old.capacity }
             }
             old => {
                 let capacity = capacity(self.layout, end - drop_to);
@@ -145,21 +175,24 @@ impl KvCache {
                 let grow =
                     |old: Option<&Positions>, new: &Positions| new.zip(old, |new, old| rebuild(old, &kept, new, pad));
                 let keys = grow(old.as_deref().map(|b| &b.keys), keys)?;
-                Buffers { keys, values: grow(old.as_deref().map(|b| &b.values), values)?, capacity }
+                let old = old.as_deref().and_then(|b| b.values.as_ref());
+                let values = values.as_ref().map(|values| grow(old, values)).transpose()?;
+                Buffers { keys, values, capacity }
             }
         };
-        let first = self.len;
         (self.len, self.start, self.buffers) = (end, drop_to, Some(Rc::new(buffers)));
-        self.visible(first)
+        Ok(())
     }
 
     /// All positions held that the one at `position` or a later one sees.
     pub(super) fn visible(&self, position: usize) -> Result<Visible> {
-        let Some(buffers) = &self.buffers else { return Err(Fault::internal("an empty cache was read")) };
+        let Some(Buffers { keys, values: Some(values), .. }) = self.buffers.as_deref() else {
+            return Err(Fault::internal("a cache without values was read"));
+        };
         let start = self.first_visible(position).max(self.start);
         let range = start - self.start..self.len - self.start;
         let slice = |positions: &Positions| positions.zip(None, |array, _| raw::slice_axis(array, 2, range.clone()));
-        Ok(Visible { keys: slice(&buffers.keys)?, values: slice(&buffers.values)?, start })
+        Ok(Visible { keys: slice(keys)?, values: slice(values)?, start })
     }
 
     /// The first position that the one at `position` sees.
@@ -169,7 +202,10 @@ impl KvCache {
 
     /// The arrays that hold the cache's content.
     pub(super) fn arrays(&self) -> impl Iterator<Item = &Array> {
-        self.buffers.iter().flat_map(|buffers| buffers.keys.arrays().iter().chain(buffers.values.arrays()))
+        self.buffers.iter().flat_map(|buffers| {
+            let values = buffers.values.iter().flat_map(Positions::arrays);
+            buffers.keys.arrays().iter().chain(values)
+        })
     }
 }
 
@@ -208,11 +244,12 @@ pub(super) fn expected_bytes(layout: CacheLayout, bits: Option<KvBits>, len: usi
         return 0;
     }
     let held = layout.window.map_or(len, |window| len.min(window + SLICE));
-    let head = match quantized(bits, layout.head_dim) {
+    let head = match quantized(bits.filter(|_| !layout.index), layout.head_dim) {
         None => layout.head_dim.saturating_mul(width),
         Some(format) => layout.head_dim / 8 * format.bits + 2 * width * (layout.head_dim / format.group_size),
     };
-    head.saturating_mul(2 * capacity(layout, held)).saturating_mul(layout.kv_heads)
+    let parts = if layout.index { 1 } else { 2 };
+    head.saturating_mul(parts * capacity(layout, held)).saturating_mul(layout.kv_heads)
 }
 
 impl Cache for KvCache {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, Kept, KvBits,
-    MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
+    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -28,6 +28,7 @@ mod error;
 mod exit;
 mod experts;
 mod heads;
+mod index;
 mod linear;
 mod norm;
 #[allow(unsafe_code)]
@@ -46,6 +47,7 @@ pub(crate) use device::MlxDevice;
 use error::Fault;
 use experts::{Experts, Stacked};
 use heads::Heads;
+use index::Choice;
 use linear::{Linear, cast};
 use norm::Norm;
 use recurrent::{Conv, State};
@@ -118,6 +120,7 @@ impl Backend for Mlx {
     type Norm = Norm;
     type Vector = Array;
     type Experts = Experts;
+    type Choice = Choice;
     type Heads = Heads;
     type State = State;
     type Conv = Conv;
@@ -274,6 +277,16 @@ impl Backend for Mlx {
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Tensor> {
         self.run(|| Ok(experts::experts(&x.0, &logits.0, experts, routing)?.into()))
+    }
+
+    fn choose(
+        &self,
+        input: IndexInput<'_, Self>,
+        indexer: &spec::Indexer,
+        rows: &Rows,
+        caches: &mut [&mut KvCache],
+    ) -> Result<Choice> {
+        self.run(|| index::choose(input, indexer, rows, caches))
     }
 
     fn attention_shared(

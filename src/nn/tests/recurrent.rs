@@ -71,7 +71,7 @@ fn states_are_as_large_as_priced() {
         let mut sequence = decoder.new_sequence();
         // The state and the one before the last step.
         run(&decoder, &mut sequence, &known.tokens[..4], 2);
-        let priced = arch::memory(decoder.spec(), 100, |_, _, _| 0).kv;
+        let priced = arch::memory(decoder.spec(), 100, |_| 0).kv;
         assert_eq!(sequence.bytes() as u64, priced, "{}", known.name);
         checked += 1;
     }

@@ -4,7 +4,7 @@ from .common import LATENT, LINEAR, YARN, longrope
 
 GLM_DSA = LATENT | {
     "rope_theta": None, "rope_parameters": {"rope_theta": 10000.0}, "num_experts_per_tok": 3, "index_head_dim": 32,
-    "index_n_heads": 2, "index_topk": 64, "topk_method": "noaux_tc", "scoring_func": "sigmoid",
+    "index_n_heads": 12, "index_topk": 9, "topk_method": "noaux_tc", "scoring_func": "sigmoid",
     "norm_topk_prob": True, "n_group": 1, "topk_group": 1, "moe_layer_freq": 1, "attention_bias": False,
 }  # fmt: skip
 MISTRAL4 = LATENT | {
@@ -71,31 +71,32 @@ FAMILIES = {
             "rope_traditional": False, "rope_scaling": LINEAR, "v_head_dim": 32, "kv_lora_rank": 64,
         },
     }),
-    # Within index_topk positions the indexer changes nothing.
-    "deepseek_v32": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
-        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
-        "index_n_heads", "index_topk", "indexer_rope_interleave",
+    # With few heads many positions have a sum of zero, and which of them are chosen is nobody's promise.
+    "deepseek_v32": ("latent attention, absorbed; chosen positions; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func",
     ], {
         "plain": LATENT | {
             "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3, "index_head_dim": 32,
-            "index_n_heads": 2, "index_topk": 64,
+            "index_n_heads": 16, "index_topk": 8,
         },
         "groups": LATENT | {
             "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
             "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
-            "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 32, "index_n_heads": 2,
+            "routed_scaling_factor": 1.0, "v_head_dim": 48, "index_head_dim": 16, "index_n_heads": 12,
+            "index_topk": 17, "indexer_rope_interleave": True,
         },
+        "all": LATENT | {"num_experts_per_tok": 3, "index_head_dim": 32, "index_n_heads": 2, "index_topk": 64},
     }),
-    "glm_moe_dsa": ("latent attention, absorbed; sigmoid routing; up to index_topk positions", [
-        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "index_head_dim",
-        "index_n_heads", "index_topk", "indexer_rope_interleave", "rope_scaling", "rope_theta",
+    "glm_moe_dsa": ("latent attention, absorbed; chosen positions; sigmoid routing", [
+        "max_position_embeddings", "num_key_value_heads", "topk_method", "scoring_func", "rope_scaling",
+        "rope_theta",
     ], {
         "plain": GLM_DSA,
         "groups": GLM_DSA | {
             "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_layer_freq": 2,
             "first_k_dense_replace": 0, "n_shared_experts": None, "attention_bias": True, "norm_topk_prob": False,
             "routed_scaling_factor": 1.0, "v_head_dim": 48,
-            "rope_parameters": YARN | {"rope_theta": 500.0},
+            "rope_parameters": YARN | {"rope_theta": 500.0}, "index_topk": 20, "indexer_rope_interleave": False,
         },
     }),
     "mistral4": ("latent attention, absorbed; queries that grow; softmax routing", [

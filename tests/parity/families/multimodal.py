@@ -7,7 +7,7 @@ MINIMAX_M3 = {
     "dense_intermediate_size": 128, "shared_intermediate_size": 64, "num_local_experts": 6, "num_experts_per_tok": 3,
     "mlp_layer_types": ["dense", "sparse", "sparse"],
     "sparse_attention_config": {
-        "sparse_num_index_heads": 2, "sparse_index_dim": 16, "sparse_block_size": 8, "sparse_topk_blocks": 8,
+        "sparse_num_index_heads": 2, "sparse_index_dim": 16, "sparse_block_size": 4, "sparse_topk_blocks": 3,
         "sparse_local_block": 1, "sparse_attention_freq": [0, 1, 1],
     },
 }  # fmt: skip
@@ -60,10 +60,7 @@ FAMILIES = {
     "kimi_k25": ("text part", ["model_type"], {
         "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
     }),
-    "minimax_m3_vl": ("text part; experts with clipped gates; up to the positions that the indexer leaves alone", [
-        "model_type", "layer_types", "sparse_attention_freq", "index_n_heads", "index_head_dim", "index_block_size",
-        "index_topk_blocks", "index_local_blocks",
-    ], {
+    "minimax_m3_vl": ("text part; chosen blocks of positions; experts with clipped gates", ["model_type"], {
         "plain": {"text_config": BASE | MINIMAX_M3 | {"partial_rotary_factor": 0.25}},
         "other": {"text_config": BASE | MINIMAX_M3 | {
             "dense_intermediate_size": 96, "shared_intermediate_size": 96, "num_experts_per_tok": 2, "head_dim": 32,
@@ -72,6 +69,16 @@ FAMILIES = {
             "mlp_layer_types": None, "sparse_attention_config": None, "rope_parameters": YARN | {
                 "rope_theta": 500.0, "partial_rotary_factor": 0.25,
             },
+        }},
+        "flat": {"text_config": BASE | MINIMAX_M3 | {
+            "sparse_attention_config": None, "index_n_heads": 1, "index_head_dim": 8, "index_block_size": 5,
+            "index_topk_blocks": 4, "index_local_blocks": 2, "rotary_dim": 16,
+            "layer_types": ["minimax_m3_sparse", "full_attention", "minimax_m3_sparse"],
+        }},
+        "bare": {"text_config": BASE | MINIMAX_M3 | {
+            "sparse_attention_config": None, "index_n_heads": 2, "index_head_dim": 32, "index_block_size": 1,
+            "index_topk_blocks": 7, "index_local_blocks": 0, "sparse_attention_freq": [1, 0, 1],
+            "use_gemma_norm": False, "rotary_dim": 8,
         }},
     }),
 }  # fmt: skip

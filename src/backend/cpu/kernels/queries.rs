@@ -31,6 +31,17 @@ pub(in super::super) struct Queries<'a> {
     pub chunk: Option<usize>,
     /// Scores become `softcap * tanh(scores / softcap)`.
     pub softcap: Option<f32>,
+    /// The positions that each position sees, of all of these.
+    pub chosen: Option<Chosen<'a>>,
+}
+
+/// Positions as bits, 64 (a block) in a word.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Chosen<'a> {
+    /// From the first query's on.
+    pub bits: &'a [u64],
+    /// Words from one query's position to the next.
+    pub stride: usize,
 }
 
 impl Queries<'_> {
@@ -57,7 +68,26 @@ impl Queries<'_> {
     pub(super) fn sees_in_block(&self, index: usize, block: usize) -> Range<usize> {
         let sees = self.sees(index);
         let first = block * BLOCK;
-        sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK)
+        let sees = sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK);
+        let Some(chosen) = self.chosen else { return sees };
+        let bits = chosen.bits[index * chosen.stride + block];
+        // Of a block of which nothing is chosen, nothing is seen.
+        let (first, end) = (bits.trailing_zeros() as usize, BLOCK - bits.leading_zeros() as usize);
+        let sees = sees.start.max(first)..sees.end.min(end);
+        if sees.is_empty() || bits >> sees.start << sees.start << (BLOCK - sees.end) == 0 { 0..0 } else { sees }
+    }
+
+    /// Takes away the scores of positions of a block that are not chosen.
+    #[inline(always)]
+    pub(super) fn hide(&self, index: usize, block: usize, scores: &mut [f32]) {
+        if let Some(chosen) = self.chosen {
+            let bits = chosen.bits[index * chosen.stride + block];
+            for (position, score) in scores.iter_mut().enumerate().take(BLOCK) {
+                if bits >> position & 1 == 0 {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
     }
 
     /// From the first to the last position of a block that any of them sees; empty when none.
@@ -181,6 +211,7 @@ pub(super) fn rescale<S: Bytes>(
             row[..sees.start].fill(f32::NEG_INFINITY);
             row[sees.end..].fill(f32::NEG_INFINITY);
         }
+        queries.hide(query / queries.group, block, row.as_flattened_mut());
         let mut highest = s.splat(state.max[query]);
         for scores in row {
             highest = s.max(s.load(scores), highest);

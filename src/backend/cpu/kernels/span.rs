@@ -66,6 +66,7 @@ impl Kernel for Span<'_, '_> {
                         s.store(softcap(s, s.load(scores), cap), scores);
                     }
                 }
+                queries.hide(query / queries.group, block, row);
                 keep[query] = weigh(s, row, sees, &mut self.state.max[query], &mut self.state.sum[query]);
             }
             let rows = Strided { data: &scores[first..], group: 1, outer: BLOCK, inner: 0, len: end - first };

@@ -37,7 +37,7 @@ impl Case {
 
     pub fn cache(&self, cpu: &Cpu) -> KvCache {
         let Self { kv_heads, head_dim, window, .. } = *self;
-        cpu.new_cache(CacheLayout { kv_heads, head_dim, window })
+        cpu.new_cache(CacheLayout { kv_heads, head_dim, window, index: false })
     }
 
     /// The next positions of some sequences in one step: each a cache and the numbers of the rows to take.

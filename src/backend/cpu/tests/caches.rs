@@ -123,7 +123,7 @@ fn a_cache_cut_too_far_is_an_error_and_not_garbage() {
 fn sizes_that_do_not_fit_are_errors() {
     let cpu = &backends()[0];
     for head_dim in [usize::MAX, usize::MAX / 300, 1 << 50] {
-        let mut cache = cpu.new_cache(CacheLayout { kv_heads: 2, head_dim, window: None });
+        let mut cache = cpu.new_cache(CacheLayout { kv_heads: 2, head_dim, window: None, index: false });
         assert!(cache.reserve(1).is_err());
         assert_eq!((cache.len(), cache.bytes()), (0, 0));
     }

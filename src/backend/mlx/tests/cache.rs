@@ -9,7 +9,7 @@ use crate::backend::{Backend, Cache, CacheLayout, Kept, KvBits, Precision};
 const WIDTH: usize = 4;
 
 fn layout(window: Option<usize>) -> CacheLayout {
-    CacheLayout { kv_heads: 2, head_dim: WIDTH, window }
+    CacheLayout { kv_heads: 2, head_dim: WIDTH, window, index: false }
 }
 
 /// Keys of consecutive positions; their first number is the position.
@@ -138,7 +138,7 @@ fn steps_write_in_place_and_leave_no_graph_behind() {
 #[test]
 fn codes_take_less_and_grow_the_same_way() {
     on_worker(|| {
-        let layout = CacheLayout { kv_heads: 2, head_dim: 64, window: Some(100) };
+        let layout = CacheLayout { kv_heads: 2, head_dim: 64, window: Some(100), index: false };
         let rows = |len: usize| Array::from_slice(&vec![0.5f32; 2 * len * 64], &[1, 2, len as i32, 64]);
         for (bits, each) in [(KvBits::Four, 32 + 8), (KvBits::Eight, 64 + 8)] {
             let mut cache = KvCache::new(layout, Some(bits));

@@ -28,7 +28,7 @@ const SCALE: f32 = 0.3;
 
 impl TestAttention {
     pub fn layout(&self) -> CacheLayout {
-        CacheLayout { kv_heads: self.kv_heads, head_dim: self.head_dim, window: self.window }
+        CacheLayout { kv_heads: self.kv_heads, head_dim: self.head_dim, window: self.window, index: false }
     }
 
     /// Rows of queries, keys and values.

@@ -1,8 +1,8 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
 use crate::arch::spec::{
-    Activation, Attention, Conv, Ffn, GatedConv, GatedDelta, LatentAttention, Layer, LinearAttention, Mixer, Moe, Norm,
-    Selection, Spec, StateSpace,
+    Activation, Attention, Choice, Conv, Ffn, GatedConv, GatedDelta, Indexer, LatentAttention, Layer, LinearAttention,
+    Mixer, Moe, Norm, Selection, Spec, StateSpace,
 };
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
@@ -146,6 +146,39 @@ const CHANGES: &[(&str, Change)] = &[
     ("gate of latent attention dropped", |spec| {
         let latent = latent(spec)?;
         latent.gated.then(|| latent.gated = false)
+    }),
+    ("everything chosen", |spec| {
+        let (Choice::Positions { count } | Choice::Blocks { count, .. }) = &mut indexer(spec)?.choice;
+        *count = 1 << 20;
+        Some(())
+    }),
+    ("one less chosen", |spec| {
+        let (Choice::Positions { count } | Choice::Blocks { count, .. }) = &mut indexer(spec)?.choice;
+        *count -= 1;
+        Some(())
+    }),
+    ("larger blocks", |spec| match &mut indexer(spec)?.choice {
+        Choice::Blocks { size, .. } => {
+            *size += 1;
+            Some(())
+        }
+        Choice::Positions { .. } => None,
+    }),
+    ("near blocks", |spec| match &mut indexer(spec)?.choice {
+        Choice::Blocks { local, .. } => {
+            *local = if *local == 0 { 1 } else { 0 };
+            Some(())
+        }
+        Choice::Positions { .. } => None,
+    }),
+    ("norm of index queries skipped", |spec| drop_it(&mut indexer(spec)?.query_norm)),
+    ("norm of index keys skipped", |spec| drop_it(&mut indexer(spec)?.key_norm)),
+    ("bias of the index keys' norm dropped", |spec| drop_it(&mut indexer(spec)?.key_norm.as_mut()?.bias)),
+    ("rotation of index queries and keys dropped", |spec| drop_it(&mut indexer(spec)?.rope)),
+    ("rotary pairs of the indexer", |spec| {
+        let rope = indexer(spec)?.rope.as_mut()?;
+        rope.traditional = !rope.traditional;
+        Some(())
     }),
     ("scale of the delta net's rate", |spec| {
         delta(spec)?.rate_scale *= 0.8;
@@ -364,6 +397,17 @@ fn latent(spec: &mut Spec) -> Option<&mut LatentAttention> {
         Mixer::Latent(latent) => Some(&mut **latent),
         _ => None,
     })
+}
+
+/// One that has something to choose from.
+fn indexer(spec: &mut Spec) -> Option<&mut Indexer> {
+    let mixers = spec.layers.iter_mut().map(|layer| &mut layer.mixer);
+    let indexer = mixers.filter_map(|mixer| match mixer {
+        Mixer::Attention(attention) => attention.indexer.as_deref_mut(),
+        Mixer::Latent(latent) => latent.indexer.as_mut(),
+        _ => None,
+    });
+    { indexer }.find(|indexer| indexer.choice.limit() < 40)
 }
 
 fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {

@@ -7,9 +7,6 @@ use super::spec::{Ffn, Indexer, Linear, Mixer, Mlp, QuantizationFormat, Quantiza
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
 
-/// Scores of an indexer that are computed at a time.
-pub(crate) const INDEX_SCORES: usize = 1 << 25;
-
 /// Estimated bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Memory {
@@ -64,7 +61,8 @@ pub(crate) fn weights(spec: &Spec) -> Weights {
     let mut sum = Weights::default();
     let head = spec.head.as_ref().filter(|_| !spec.head_optional);
     let tables = [Some(&spec.embedding), spec.positions.as_ref(), spec.per_layer_inputs.as_ref().map(|i| &i.table)];
-    let tables: Vec<_> = tables.into_iter().flatten().collect();
+    let ngrams = spec.ngrams.iter().flat_map(|ngrams| &ngrams.tables).map(|ngram| &ngram.table);
+    let tables: Vec<_> = tables.into_iter().flatten().chain(ngrams).collect();
     let expert_matrices = spec.layers.iter().filter_map(|layer| match &layer.ffn {
         Ffn::Moe(moe) => Some(moe),
         _ => None,
@@ -147,7 +145,7 @@ pub(crate) struct Kept {
 
 /// Numbers of a row that choosing positions takes: scores of a part of the rows, and what each row sees.
 fn index_width(indexer: &Indexer, context: usize) -> u64 {
-    let scores = indexer.heads.saturating_mul(context).min(INDEX_SCORES / ROWS as usize);
+    let scores = indexer.heads.saturating_mul(context).min(Indexer::MOST_SCORES / ROWS as usize);
     (2 * scores + context / 4) as u64
 }
 

@@ -75,8 +75,6 @@ use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
 pub(crate) use gguf::Published;
-#[cfg(feature = "mlx")]
-pub(crate) use memory::INDEX_SCORES;
 #[cfg(test)]
 pub(crate) use memory::Kept;
 #[cfg(feature = "hub")]
@@ -157,6 +155,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("llama4_text", llama4::text),
     ("llava", mistral3::spec),
     ("longcat_flash", longcat::spec),
+    ("longcat_flash_ngram", longcat::ngram),
     ("mamba", mamba::first),
     ("mamba2", mamba::second),
     ("mellum", qwen_moe::mellum),

@@ -61,6 +61,9 @@ impl Choice {
 }
 
 impl Indexer {
+    /// Scores that are computed at a time, at most.
+    pub(crate) const MOST_SCORES: usize = 1 << 25;
+
     /// Width of all queries.
     pub fn query_width(&self) -> usize {
         self.heads * self.head_dim

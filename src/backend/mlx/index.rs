@@ -7,7 +7,6 @@ use super::cache::KvCache;
 use super::error::{Fault, Result};
 use super::norm::scalar;
 use super::{Mlx, raw};
-use crate::arch::INDEX_SCORES;
 use crate::arch::spec::{self, Indexer};
 use crate::backend::{Cache, IndexInput, Rows, Segment};
 
@@ -63,7 +62,7 @@ fn choose_segment(
     let positions = segment.position + segment.len;
     // Scores are compared, so that what is lost of them counts.
     let keys = keys.as_dtype(Dtype::Float32)?.swap_axes(-1, -2)?;
-    let step = (INDEX_SCORES / (indexer.heads * positions).max(1)).max(1);
+    let step = (Indexer::MOST_SCORES / (indexer.heads * positions).max(1)).max(1);
     let mut masks = Vec::new();
     for first in (0..segment.len).step_by(step) {
         let range = first..(first + step).min(segment.len);

@@ -388,6 +388,7 @@ pub(super) fn decoder(
         embedding_norm: None,
         positions: None,
         per_layer_inputs: None,
+        ngrams: None,
         streams: None,
         layers,
         loops: None,

@@ -5,7 +5,7 @@ use super::blocks::{self, Keys, MAX_INTERMEDIATE, MAX_LAYERS, Sizes, linear, nam
 use super::config::Config;
 use super::deepseek::Latent;
 use super::experts::{self, Choice};
-use super::spec::{Activation, Layer, Mixer, Routing, Spec};
+use super::spec::{Activation, Layer, Mixer, NgramTable, Ngrams, Routing, Spec};
 use crate::error::Result;
 
 pub(super) fn spec(config: &Config) -> Result<Spec> {
@@ -63,4 +63,26 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
         moe.idle = idle;
         Layer { shortcut: Some(moe.into()), ..layer }
     })
+}
+
+/// LongCat Flash Lite: the same, with embeddings of n-grams.
+pub(super) fn ngram(config: &Config) -> Result<Spec> {
+    let mut spec = spec(config)?;
+    let longest = config.usize_or("emb_neighbor_num", 4, 2..=16)?;
+    let split = config.usize_or("emb_split_num", 4, 1..=64)?;
+    let first = spec.vocab * config.usize_or("ngram_vocab_size_ratio", 78, 1..=1024)?;
+    let count = split * (longest - 1);
+    let width = spec.hidden / count;
+    if width == 0 || first + 2 * count > u32::MAX as usize {
+        let message = format!("does not fit {} tables of {first} rows in a width of {}", count, spec.hidden);
+        return Err(config.corrupt("emb_split_num", message));
+    }
+    let table = |index: usize| NgramTable {
+        tokens: 2 + index / split,
+        table: linear(format!("model.ngram_embeddings.embedders.{index}"), first + 2 * index + 1, width, false),
+        projection: linear(format!("model.ngram_embeddings.post_projs.{index}"), spec.hidden, width, false),
+    };
+    spec.ngrams = Some(Ngrams { tables: (0..count).map(table).collect() });
+    spec.embedding.name = "model.ngram_embeddings.word_embeddings".into();
+    Ok(spec)
 }

@@ -32,6 +32,10 @@ impl Spec {
             f(&mut inputs.projection.name);
             norm(&mut inputs.norm, f);
         }
+        for ngram in self.ngrams.iter_mut().flat_map(|ngrams| &mut ngrams.tables) {
+            f(&mut ngram.table.name);
+            f(&mut ngram.projection.name);
+        }
         if let Some(streams) = &mut self.streams {
             streams.widen.iter_mut().chain(&mut streams.narrow).for_each(|linear| f(&mut linear.name));
         }

@@ -4,6 +4,7 @@ mod altup;
 mod experts;
 mod indexer;
 mod mixer;
+mod ngrams;
 mod quantization;
 mod state_space;
 
@@ -16,6 +17,7 @@ pub use mixer::{
     Attention, Conv, Expansion, Gate, GatedConv, GatedDelta, LatentAttention, LatentQuery, LinearAttention, Mixer,
     QueryGrowth, ShortConv, ShortGates,
 };
+pub use ngrams::{NgramTable, Ngrams};
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
 pub use state_space::{InnerSelection, Scan, Selection, StateSpace};
 
@@ -43,6 +45,9 @@ pub struct Spec {
     pub positions: Option<Linear>,
     /// A second embedding, of which each layer takes its part.
     pub per_layer_inputs: Option<PerLayerInputs>,
+    /// Embeddings of the last few tokens together, averaged with that of the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ngrams: Option<Ngrams>,
     /// Several residual streams instead of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
@@ -379,7 +384,8 @@ impl Spec {
         });
         let streams = self.streams.iter().flat_map(|streams| streams.widen.iter().chain(&streams.narrow));
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);
-        let start = [&self.embedding].into_iter().chain(&self.positions).chain(inputs);
+        let ngrams = self.ngrams.iter().flat_map(|ngrams| ngrams.linears());
+        let start = [&self.embedding].into_iter().chain(&self.positions).chain(inputs).chain(ngrams);
         start.chain(streams).chain(layers).chain(&self.head)
     }
 

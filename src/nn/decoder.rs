@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Sequence;
 use super::ffn;
-use super::layer::{Ffn, Layer, Mixer, PerLayerInput, PerLayerInputs};
+use super::layer::{Ffn, Layer, Mixer, Ngram, PerLayerInput, PerLayerInputs};
 use crate::arch::spec::{self, Spec};
 use crate::backend::{Backend, Ids, Rows};
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) embedding_norm: Option<B::Norm>,
     pub(super) positions: Option<B::Linear>,
     pub(super) per_layer_inputs: Option<PerLayerInputs<B>>,
+    pub(super) ngrams: Vec<Ngram<B>>,
     /// Makes the other streams of an embedding.
     pub(super) widen: Vec<B::Linear>,
     /// Makes what is averaged of the other streams.
@@ -32,6 +33,8 @@ pub(crate) struct Embedded<B: Backend> {
     x: B::Tensor,
     /// The parts of all layers side by side.
     per_layer: Option<B::Tensor>,
+    /// The tokens, where they count again.
+    ids: Vec<u32>,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -52,12 +55,18 @@ impl<B: Backend> Decoder<B> {
         let x = scaled(backend.embed(&self.embedding, ids)?, spec.embedding_scale)?;
         let x = self.norm(&x, self.embedding_norm.as_ref())?;
         let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
-            return Ok(Embedded { x, per_layer: None });
+            // A device that picked them has to tell.
+            let ids = match (&spec.ngrams, ids) {
+                (None, _) => Vec::new(),
+                (Some(_), Ids::Host(ids)) => ids.to_vec(),
+                (Some(_), Ids::Device(tokens)) => backend.read_tokens(tokens)?,
+            };
+            return Ok(Embedded { x, per_layer: None, ids });
         };
         let looked_up = scaled(self.embed_known(&inputs.table, ids, input.table.outputs)?, input.table_scale)?;
         let projected = scaled(backend.linear(&x, &inputs.projection)?, input.projection_scale)?;
         let sum = backend.add(&backend.norm(&projected, &inputs.norm)?, &looked_up)?;
-        Ok(Embedded { x, per_layer: Some(scaled(sum, input.scale)?) })
+        Ok(Embedded { x, per_layer: Some(scaled(sum, input.scale)?), ids: Vec::new() })
     }
 
     /// Rows of a table that may be shorter than the vocabulary: tokens that it does not have count as the first.
@@ -105,7 +114,10 @@ impl<B: Backend> Decoder<B> {
         sequences: &mut [&mut Sequence<B>],
         interrupted: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
-        let Embedded { mut x, per_layer } = embedded;
+        let Embedded { mut x, per_layer, ids } = embedded;
+        if let Some(ngrams) = &self.spec.ngrams {
+            x = self.with_ngrams(x, &ids, ngrams, rows, sequences)?;
+        }
         if let Some(table) = &self.positions {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }

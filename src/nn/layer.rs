@@ -212,6 +212,12 @@ pub(super) struct PerLayerInputs<B: Backend> {
     pub norm: B::Norm,
 }
 
+/// A table of n-grams.
+pub(super) struct Ngram<B: Backend> {
+    pub table: B::Linear,
+    pub projection: B::Linear,
+}
+
 /// How a layer takes its part in.
 pub(super) struct PerLayerInput<B: Backend> {
     pub gate: B::Linear,

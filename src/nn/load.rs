@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Decoder;
 use super::layer::{
     AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
-    Narrowing, PerLayerInput, PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
+    Narrowing, Ngram, PerLayerInput, PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData};
@@ -30,6 +30,7 @@ struct Start<B: Backend> {
     embedding_norm: Option<B::Norm>,
     positions: Option<B::Linear>,
     per_layer_inputs: Option<PerLayerInputs<B>>,
+    ngrams: Vec<Ngram<B>>,
     widen: Vec<B::Linear>,
     narrow: Vec<B::Linear>,
 }
@@ -64,7 +65,7 @@ impl<B: Backend> Builder<B> {
         let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
         let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
-        let Start { embedding, embedding_norm, positions, per_layer_inputs, widen, narrow } =
+        let Start { embedding, embedding_norm, positions, per_layer_inputs, ngrams, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
         let backend = Rc::clone(&self.backend);
@@ -75,6 +76,7 @@ impl<B: Backend> Builder<B> {
             embedding_norm,
             positions,
             per_layer_inputs,
+            ngrams,
             widen,
             narrow,
             layers,
@@ -97,7 +99,13 @@ impl<B: Backend> Builder<B> {
             Some(streams) => (each(&streams.widen)?, each(&streams.narrow)?),
             None => (Vec::new(), Vec::new()),
         };
+        let ngram = |ngram: &spec::NgramTable| {
+            let (table, projection) = (self.linear(from_ref(&ngram.table))?, self.linear(from_ref(&ngram.projection))?);
+            Ok(Ngram { table, projection })
+        };
+        let ngrams = spec.ngrams.iter().flat_map(|ngrams| &ngrams.tables).map(ngram).collect::<Result<_>>()?;
         Ok(Start {
+            ngrams,
             widen,
             narrow,
             embedding: self.linear(from_ref(&spec.embedding))?,

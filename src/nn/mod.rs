@@ -10,6 +10,7 @@ mod layer;
 mod linear;
 mod load;
 mod mixer;
+mod ngrams;
 mod recurrent;
 mod sequence;
 mod state_space;

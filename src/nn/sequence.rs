@@ -12,6 +12,8 @@ pub(crate) struct Sequence<B: Backend> {
     slots: Vec<Slot<B>>,
     of_layers: Rc<[Slots]>,
     len: usize,
+    /// The tokens of all positions, where embeddings need those before.
+    tokens: Vec<u32>,
 }
 
 /// The indices of a layer's slots. A layer has both when two mixers stand side by side.
@@ -73,7 +75,7 @@ impl<B: Backend> Sequence<B> {
             own
         };
         let of_layers = spec.layers.iter().map(&mut of_layer).collect();
-        Self { slots, of_layers, len: 0 }
+        Self { slots, of_layers, len: 0, tokens: Vec::new() }
     }
 
     /// The cache of a layer that has one.
@@ -112,6 +114,16 @@ impl<B: Backend> Sequence<B> {
         }
     }
 
+    /// The last tokens, `count` at most.
+    pub(super) fn last_tokens(&self, count: usize) -> &[u32] {
+        &self.tokens[self.tokens.len().saturating_sub(count)..]
+    }
+
+    /// Takes tokens in before [`commit`](Self::commit).
+    pub(super) fn remember(&mut self, tokens: &[u32]) {
+        self.tokens.extend_from_slice(tokens);
+    }
+
     /// Positions held.
     pub fn len(&self) -> usize {
         self.len
@@ -135,6 +147,7 @@ impl<B: Backend> Sequence<B> {
 
     /// Takes back what some layers have taken in since the last commit.
     pub(super) fn roll_back(&mut self) {
+        self.tokens.truncate(self.len);
         for slot in &mut self.slots {
             if slot.len() > self.len {
                 slot.truncate(self.len);
@@ -148,7 +161,12 @@ impl<B: Backend> Sequence<B> {
             Slot::Cache(cache) => Slot::Cache(cache.fork()),
             Slot::Recurrent(recurrent) => Slot::Recurrent(recurrent.clone()),
         };
-        Self { slots: self.slots.iter().map(fork).collect(), of_layers: Rc::clone(&self.of_layers), len: self.len }
+        Self {
+            slots: self.slots.iter().map(fork).collect(),
+            of_layers: Rc::clone(&self.of_layers),
+            len: self.len,
+            tokens: self.tokens.clone(),
+        }
     }
 
     /// Bytes held, shared ones included.

@@ -21,6 +21,8 @@ LONGCAT = {key: value for key, value in LATENT.items() if key not in ("num_hidde
     "mla_scale_kv_lora": True, "attention_bias": False, "kv_lora_rank": 32, "q_lora_rank": 32,
 }  # fmt: skip
 
+NGRAM = LONGCAT | {"ngram_vocab_size_ratio": 2}
+
 FAMILIES = {
     "deepseek_v2": ("latent attention, experts in groups", ["max_position_embeddings", "num_key_value_heads"], {
         "plain": LATENT | {"topk_method": "gready", "rope_scaling": YARN | {"type": "yarn"}, "num_experts_per_tok": 3},
@@ -122,6 +124,16 @@ FAMILIES = {
         "other": LONGCAT | {
             "zero_expert_num": 2, "moe_topk": 3, "attention_bias": True, "router_bias": True, "norm_topk_prob": True,
             "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32,
+        },
+    }),
+    "longcat_flash_ngram": ("as longcat_flash, with embeddings of n-grams", [
+        "max_position_embeddings", "zero_expert_type", "mla_scale_q_lora", "mla_scale_kv_lora", "norm_topk_prob",
+    ], {
+        "plain": NGRAM | {"emb_neighbor_num": 3, "emb_split_num": 1},
+        "many": NGRAM | {"ngram_vocab_size_ratio": 3},
+        "other": NGRAM | {
+            "emb_neighbor_num": 2, "emb_split_num": 2, "zero_expert_num": 2, "moe_topk": 3, "attention_bias": True,
+            "router_bias": True, "norm_topk_prob": True, "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32,
         },
     }),
 }  # fmt: skip

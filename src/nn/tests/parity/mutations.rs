@@ -336,6 +336,17 @@ const CHANGES: &[(&str, Change)] = &[
     ("cap of logits", |spec| drop_it(&mut spec.logit_softcap)),
     ("norm of embeddings skipped", |spec| drop_it(&mut spec.embedding_norm)),
     ("positions dropped", |spec| drop_it(&mut spec.positions)),
+    ("longer n-grams", |spec| {
+        let last = spec.ngrams.as_mut()?.tables.last_mut()?;
+        last.tokens += 1;
+        Some(())
+    }),
+    ("tables of n-grams exchanged", |spec| {
+        let tables = &mut spec.ngrams.as_mut()?.tables;
+        let tokens: Vec<_> = tables.iter().map(|table| table.tokens).rev().collect();
+        tables.iter_mut().zip(tokens).for_each(|(table, tokens)| table.tokens = tokens);
+        Some(())
+    }),
     ("per-layer inputs' scale", |spec| {
         spec.per_layer_inputs.as_mut()?.table_scale *= 1.2;
         Some(())

@@ -335,7 +335,17 @@ fn python(script: &str, models: &[&str]) {
 #[test]
 #[cfg(feature = "cli")]
 fn python_converts_the_same() {
-    let models = ["llama", "qwen3_moe", "mixtral", "gemma3_text", "granitemoe", "qwen3_5_moe", "deepseek_v2"];
+    let models = [
+        "llama",
+        "qwen3_moe",
+        "mixtral",
+        "gemma3_text",
+        "granitemoe",
+        "qwen3_5_moe",
+        "deepseek_v2",
+        "longcat_flash",
+        "bailing_moe_v3",
+    ];
     python("convert.py", &models);
 }
 

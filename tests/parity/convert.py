@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import mlx.core as mx
+import model  # noqa: F401  # mlx-lm's OLMo asks for a package that it does not use
 import numpy as np
 from checkpoint import Checkpoint
 from families import FAMILIES, config

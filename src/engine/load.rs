@@ -41,7 +41,8 @@ impl Engine {
     /// Loads a model. `progress` is called on this thread, at least every 50 ms while it takes longer; `Break` cancels.
     ///
     /// `source` is a folder with an MLX checkpoint, a `.gguf` file, `demo`, or with feature `hub` also `owner/name` or
-    /// `owner/name@revision` of a hub, which is fetched unless it is in the cache.
+    /// `owner/name@revision` of a hub, or `owner/name:Q4_K_M` or `owner/name/FILE.gguf` of its GGUF files, which is fetched
+    /// unless it is in the cache.
     ///
     /// # Errors
     /// `NotFound`, `CorruptFile` or `Unsupported` naming the file and the value; `OutOfMemory` when the weights exceed

@@ -33,7 +33,7 @@ pub unsafe extern "C" fn pmlx_model_probe(
     })
 }
 
-/// Loads a model. `source` is a folder, a `.gguf` file, a hub id ("org/name" or "org/name@revision") or "demo".
+/// Loads a model. `source` is a folder, a `.gguf` file, a hub id (what `pmlx_hub_download` takes) or "demo".
 /// `options` is JSON: "precision" ("default", "exact"), "kv_bits" (4, 8 or 16: bits of a number in the caches of keys
 /// and values), "context_length", "profile" (`true` measures each operation). Blocks; `progress` (`NULL` for none) is
 /// called on this thread, and when it returns 1 the load fails with `PMLX_CANCELLED`.

@@ -47,9 +47,10 @@ public struct Hub: Sendable, CustomStringConvertible {
     /// download left half-done is gone on with. Every file is checked against the hub's hash.
     ///
     /// - Parameters:
-    ///   - id: `owner/name`, or `owner/name@revision`.
+    ///   - id: `owner/name`, or `owner/name@revision`; of a repository with GGUF files also `owner/name:Q4_K_M` or
+    ///     `owner/name/FILE.gguf`.
     ///   - progress: Hears at least every 50 ms how far it is, on a thread of its own.
-    /// - Returns: The model's folder.
+    /// - Returns: The model's folder, or its GGUF file.
     /// - Throws: ``PocketMLXError/Code/notFound`` for what is not there, ``PocketMLXError/Code/unsupported`` for an
     ///   architecture that is not known, before any weight is fetched; ``PocketMLXError/Code/network``;
     ///   `CancellationError` when the task is cancelled.
@@ -62,7 +63,7 @@ public struct Hub: Sendable, CustomStringConvertible {
             }
         }
         try Task.checkCancellation()
-        return URL(fileURLWithPath: path, isDirectory: true)
+        return URL(fileURLWithPath: path, isDirectory: !path.lowercased().hasSuffix(".gguf"))
     }
 
     /// A download as the sequence of its progress, the newest for a slow reader. It starts at once; leaving the loop and

@@ -151,6 +151,7 @@ impl Sizes {
         Norm {
             kind,
             weights: vec![format!("{name}.weight")],
+            by_head: false,
             times: None,
             bias,
             size,
@@ -206,7 +207,13 @@ impl Sizes {
             value_scale: 1.0,
             scale: (self.head_dim as f64).powf(-0.5) as f32,
             qkv,
+            clip: None,
+            conv: None,
+            rounding: None,
+            blocks: None,
+            second_look: None,
             output: linear(attention_name(layer, "o_proj"), self.hidden, self.query_width(), output_bias),
+            output_norm: None,
             query_norm: None,
             key_norm: None,
             value_norm: None,
@@ -295,6 +302,8 @@ impl Sizes {
             down: linear(format!("{name}.down_proj"), self.hidden, width, bias),
             activation,
             gated: true,
+            interleaved: false,
+            norm: None,
             activation_name: None,
         }
     }
@@ -340,6 +349,7 @@ pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         ffn_post_norm: None,
         parallel: false,
         residual_scale: 1.0,
+        gains: None,
         per_layer_input: None,
         output_scale: None,
         altup: None,
@@ -357,7 +367,7 @@ pub(super) fn attention_name(layer: usize, part: &str) -> String {
 }
 
 pub(super) fn linear(name: impl Into<String>, outputs: usize, inputs: usize, bias: bool) -> Linear {
-    Linear { name: name.into(), outputs, inputs, bias, part: None, experts: None }
+    Linear { name: name.into(), outputs, inputs, bias, part: None, experts: None, bare: false, ternary: false }
 }
 
 /// Puts a decoder together from its layers. Without a head of its own (`tied`) the embedding table is the head.
@@ -396,6 +406,9 @@ pub(super) fn decoder(
         head: (!tied).then(|| linear("lm_head", sizes.vocab, sizes.hidden, false)),
         head_optional: false,
         logit_scale: 1.0,
+        logit_gain: None,
+        unused_ids: Vec::new(),
+        head_normed: false,
         logit_softcap: None,
         quantization: quantization(config)?,
         ignored: ignored(tied),

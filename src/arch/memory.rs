@@ -41,10 +41,14 @@ impl Weights {
 /// Bytes of a matrix, or of one expert's. Not quantized, numbers take 2 bytes.
 fn matrix_bytes(spec: &Spec, linear: &Linear) -> u64 {
     let numbers = linear.outputs as u64 * linear.inputs as u64;
+    if linear.ternary {
+        return numbers / 4;
+    }
+    let name = linear.stored().swap_remove(0).name;
     let format = spec
         .quantization
         .as_ref()
-        .and_then(|quantization| quantization.overrides.get(&linear.name).copied().unwrap_or(quantization.default));
+        .and_then(|quantization| quantization.overrides.get(&name).copied().unwrap_or(quantization.default));
     match format.filter(|format| linear.inputs.is_multiple_of(format.group_size)) {
         None => numbers.saturating_mul(2),
         Some(QuantizationFormat { bits, group_size, mode }) => {
@@ -118,12 +122,16 @@ fn ffn_width(ffn: &Ffn) -> u64 {
 /// Bytes of a recurrent state, kept as it is and as it was before the last step.
 fn state(mixer: &Mixer) -> u64 {
     let numbers = match mixer {
-        Mixer::Attention(_) | Mixer::Latent(_) | Mixer::None => 0,
+        Mixer::Attention(attention) => {
+            attention.conv.as_ref().map_or(0, |conv| (conv.width - 1) * 2 * attention.kv_heads * attention.head_dim)
+        }
+        Mixer::Latent(_) | Mixer::None => 0,
         Mixer::ShortConv(short) => (short.conv.width - 1) * short.conv.channels,
         Mixer::GatedDelta(delta) => {
             (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
         }
         Mixer::Linear(linear) => linear.heads * linear.head_dim * linear.head_dim,
+        Mixer::Recurrence(mixer) => mixer.conv.width * mixer.conv.channels,
         Mixer::GatedConv(mixer) => (mixer.conv.width - 1) * mixer.conv.channels,
         Mixer::StateSpace(space) => (space.conv.width - 1) * space.conv.channels + space.width() * space.state,
     };

@@ -4,10 +4,14 @@
 //! checkpoints were converted and tried with. It differs in one thing: what mlx-lm would skip in silence and what
 //! changes the answers is [`Unsupported`](crate::Code::Unsupported) here, or at least logged.
 
+mod afm;
+mod baichuan;
 mod bailing;
+mod bitnet;
 mod blocks;
 mod cohere;
 mod config;
+mod dbrx;
 mod deepseek;
 mod dense;
 mod experts;
@@ -24,6 +28,7 @@ mod granite;
 mod grouped;
 mod head_gates;
 mod hunyuan;
+mod iquest;
 mod jamba;
 mod kimi_linear;
 mod klear;
@@ -50,6 +55,7 @@ mod olmo_hybrid;
 mod openelm;
 mod phi;
 mod phi3;
+mod phi3small;
 mod phixtral;
 mod plamo;
 mod quantization;
@@ -58,11 +64,13 @@ mod qwen2;
 mod qwen3;
 mod qwen_moe;
 mod qwen_next;
+mod recurrent_gemma;
 mod rope;
 mod sliding_moe;
 mod smollm3;
 pub mod spec;
 mod stablelm;
+mod talkie;
 #[cfg(test)]
 mod tests;
 mod wrapper;
@@ -91,14 +99,18 @@ type Family = fn(&Config) -> Result<Spec>;
 /// Every `model_type` that runs. Renames share their family's function.
 const FAMILIES: &[(&str, Family)] = &[
     ("Klear", klear::spec),
+    ("afm7", afm::spec),
     ("afmoe", sliding_moe::trinity),
     ("apertus", dense::apertus),
+    ("baichuan_m1", baichuan::spec),
     ("bailing_hybrid", bailing::hybrid),
     ("bailing_moe", grouped::bailing),
     ("bailing_moe_linear", bailing::linear_moe),
     ("bailing_moe_v3", bailing::third),
+    ("bitnet", bitnet::spec),
     ("cohere", cohere::first),
     ("cohere2", cohere::second),
+    ("dbrx", dbrx::spec),
     ("deepseek", grouped::deepseek),
     ("deepseek_v2", deepseek::second),
     ("deepseek_v3", deepseek::third),
@@ -139,6 +151,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("internlm2", dense::internlm2),
     ("internlm3", dense::internlm3),
     ("iquestcoder", llama::spec),
+    ("iquestloopcoder", iquest::spec),
     ("jamba", jamba::spec),
     ("joyai_llm_flash", deepseek::third),
     ("kimi_k2", deepseek::third),
@@ -186,6 +199,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("phi", phi::phi),
     ("phi-msft", phixtral::spec),
     ("phi3", phi3::spec),
+    ("phi3small", phi3small::spec),
     ("phimoe", moe::phimoe),
     ("phixtral", phixtral::spec),
     ("pixtral", mistral3::pixtral),
@@ -204,6 +218,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("qwen3_next", qwen_next::next),
     ("qwen3_vl", |config| wrapper::qwen_vision(config, qwen3::spec)),
     ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
+    ("recurrent_gemma", recurrent_gemma::spec),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
     ("solar_open", grouped::solar),
@@ -211,6 +226,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("stablelm", stablelm::spec),
     ("starcoder2", phi::starcoder2),
     ("step3p5", head_gates::step),
+    ("talkie", talkie::spec),
     ("telechat3", llama::telechat),
     ("xverse", llama::spec),
     ("youtu_llm", deepseek::youtu),

@@ -42,6 +42,7 @@ impl Spec {
         self.layers.iter_mut().for_each(|layer| layer.for_each_name(f));
         norm(&mut self.final_norm, f);
         optional_linear(&mut self.head, f);
+        self.logit_gain.iter_mut().for_each(f);
     }
 }
 
@@ -67,6 +68,9 @@ impl Layer {
             norm(&mut input.norm, f);
         }
         self.output_scale.iter_mut().for_each(&mut *f);
+        if let Some(gains) = &mut self.gains {
+            [&mut gains.mixer, &mut gains.ffn, &mut gains.embedding].into_iter().for_each(&mut *f);
+        }
         if let Some(altup) = &mut self.altup {
             let linears = [&mut altup.router, &mut altup.prediction, &mut altup.correction];
             let laurel = [&mut altup.laurel.left, &mut altup.laurel.right];
@@ -85,7 +89,17 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             f(&mut attention.output.name);
             let norms = [&mut attention.query_norm, &mut attention.key_norm, &mut attention.value_norm];
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
+            attention.output_norm.iter_mut().for_each(|slot| norm(slot, f));
             attention.sinks.iter_mut().for_each(&mut *f);
+            if let Some(conv) = &mut attention.conv {
+                [&mut conv.key, &mut conv.value].into_iter().for_each(&mut *f);
+            }
+            if let Some(rounding) = &mut attention.rounding {
+                [&mut rounding.key, &mut rounding.value].into_iter().for_each(&mut *f);
+            }
+            if let Some(look) = &mut attention.second_look {
+                f(&mut look.gate.name);
+            }
             attention.indexer.iter_mut().for_each(|part| indexer(part, f));
         }
         Mixer::ShortConv(short) => {
@@ -116,6 +130,14 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             mixer.input.iter_mut().chain([&mut mixer.output]).for_each(|part| f(&mut part.name));
             [&mut mixer.query_norm, &mut mixer.key_norm].into_iter().for_each(|part| norm(part, f));
             conv(&mut mixer.conv, f);
+        }
+        Mixer::Recurrence(mixer) => {
+            mixer.input.iter_mut().chain([&mut mixer.output]).for_each(|part| f(&mut part.name));
+            conv(&mut mixer.conv, f);
+            for gate in [&mut mixer.input_gate, &mut mixer.keep_gate] {
+                [&mut gate.weight, &mut gate.bias].into_iter().for_each(&mut *f);
+            }
+            f(&mut mixer.decay);
         }
         Mixer::None => {}
     }
@@ -193,6 +215,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
 fn mlp(mlp: &mut Mlp, f: &mut dyn FnMut(&mut String)) {
     mlp.gate_up.iter_mut().for_each(|linear| f(&mut linear.name));
     f(&mut mlp.down.name);
+    optional_norm(&mut mlp.norm, f);
     mlp.activation_name.iter_mut().for_each(f);
 }
 

@@ -136,6 +136,8 @@ impl Experts {
             down,
             activation: Activation::Relu2,
             gated: false,
+            interleaved: false,
+            norm: None,
             activation_name: None,
         };
         let stacked = |linear| Linear { experts: Some(count), ..linear };

@@ -1,16 +1,19 @@
 //! All that `nn` needs to know of a model to run it, without any tensor. A family file makes one from `config.json`.
 
 mod altup;
+mod attention_parts;
 mod experts;
 mod indexer;
 mod mixer;
 mod ngrams;
 mod quantization;
+mod recurrence;
 mod state_space;
 
 use serde::Serialize;
 
 pub use altup::{AltUp, Laurel, Streams};
+pub use attention_parts::{KvConv, KvRounding, SecondLook, SparseBlocks};
 pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
 pub use indexer::{Choice, Indexer};
 pub use mixer::{
@@ -19,6 +22,7 @@ pub use mixer::{
 };
 pub use ngrams::{NgramTable, Ngrams};
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
+pub use recurrence::{HeadGate, Recurrence};
 pub use state_space::{InnerSelection, Scan, Selection, StateSpace};
 
 /// A decoder-only language model.
@@ -64,6 +68,15 @@ pub struct Spec {
     pub head_optional: bool,
     /// Factor of logits, usually 1.
     pub logit_scale: f32,
+    /// Name of a tensor with one number that logits are multiplied by, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_gain: Option<String>,
+    /// Token ids that are never an answer: their logits are minus infinity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unused_ids: Vec<u32>,
+    /// Whether the rows of a head that is not quantized are brought to unit length.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub head_normed: bool,
     /// Logits become `softcap * tanh(logits / softcap)`, after the scale.
     pub logit_softcap: Option<f32>,
     /// How quantized tensors are stored.
@@ -110,6 +123,9 @@ pub struct Layer {
     pub parallel: bool,
     /// Factor of what is added to the residual stream, usually 1.
     pub residual_scale: f32,
+    /// Learned factors of what is added to the residual stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gains: Option<Gains>,
     /// How the layer takes in its part of [`Spec::per_layer_inputs`].
     pub per_layer_input: Option<PerLayerInput>,
     /// Name of a tensor with one number that the layer's output is multiplied by.
@@ -117,6 +133,17 @@ pub struct Layer {
     /// How the layer goes on with [`Spec::streams`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub altup: Option<Box<AltUp>>,
+}
+
+/// Names of tensors with one number each (Talkie).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gains {
+    /// Of what the mixer gives.
+    pub mixer: String,
+    /// Of what the feed-forward block gives.
+    pub ffn: String,
+    /// Of the embedding that the first layer took in, which is added at the end of this one.
+    pub embedding: String,
 }
 
 /// A feed-forward block.
@@ -144,6 +171,12 @@ pub struct Mlp {
     pub activation: Activation,
     /// Whether there is a gate.
     pub gated: bool,
+    /// Whether gate and up take turns, number by number.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub interleaved: bool,
+    /// Norm of what goes into `down`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
     /// What the names of the activation's own numbers begin with: `.alpha_p`, `.alpha_n`, `.beta`, `.eps` follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_name: Option<String>,
@@ -201,6 +234,16 @@ pub enum Activation {
     },
     /// `max(x, 0)²`.
     Relu2,
+    /// `clamp(x, ±limit)`.
+    Clamp {
+        /// The largest number.
+        limit: f32,
+    },
+    /// The nearest multiple of a step, of -128 to 127 of them. Never gated.
+    Rounded {
+        /// From one multiple to the next.
+        step: f32,
+    },
     /// `min(x, limit) * sigmoid(alpha * min(x, limit)) * (clamp(up, ±limit) + 1)` (GPT-OSS). Only gated.
     ClippedSwiglu {
         /// Factor within the sigmoid.
@@ -231,7 +274,8 @@ pub enum Activation {
 /// A matrix of the checkpoint, `[outputs, inputs]`, dense or quantized as the checkpoint has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Linear {
-    /// Tensor name without `.weight`, `.scales`, `.biases`, `.bias`.
+    /// Tensor name without `.weight`, `.scales`, `.biases`, `.bias`. Where experts have a tensor each, `{}` stands for the
+    /// expert's number.
     pub name: String,
     /// Rows; of one expert, where there are several.
     pub outputs: usize,
@@ -242,9 +286,15 @@ pub struct Linear {
     /// Where these rows are in a tensor that holds more: the first of them, and the tensor's rows in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<(usize, usize)>,
-    /// How many experts are stacked in the tensor, which is then `[experts, outputs, inputs]`.
+    /// How many experts are stacked in the tensor, which is then `[experts, outputs, inputs]`, or have a tensor each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experts: Option<usize>,
+    /// Whether the tensor is called `name` and no more. It is never quantized then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
+    /// Whether numbers are -1, 0 and 1 times the one number of `name.weight_scale`, four rows in a byte (BitNet).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ternary: bool,
 }
 
 /// A norm: with weight, `normalized * (weight + offset) * factor + bias`.
@@ -254,6 +304,9 @@ pub struct Norm {
     pub kind: NormKind,
     /// Names of the tensors of the weight, `[size]` each: none (the weight is 1), one, or one for each head.
     pub weights: Vec<String>,
+    /// Whether the weight is one number for each head, `[heads]`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_head: bool,
     /// Name of a tensor, `[size]`, that the weight is multiplied by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<String>,
@@ -329,8 +382,35 @@ impl Layer {
             }
         }
         all.extend(self.output_scale.clone());
+        all.extend(self.gains.iter().flat_map(|gains| [&gains.mixer, &gains.ffn, &gains.embedding].map(String::clone)));
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
         all.into_iter()
+    }
+}
+
+impl Linear {
+    /// What stands for an expert's number in a name.
+    const EACH: &str = "{}";
+
+    /// Name of the tensor of the numbers, or of their codes.
+    pub(crate) fn weight(&self) -> String {
+        if self.bare { self.name.clone() } else { format!("{}.weight", self.name) }
+    }
+
+    /// Name of the tensor of a ternary matrix's scale.
+    pub(crate) fn ternary_scale(&self) -> String {
+        format!("{}.weight_scale", self.name)
+    }
+
+    /// The matrices that have tensors of their own: this one, or one for each expert.
+    pub(crate) fn stored(&self) -> Vec<Self> {
+        match self.experts {
+            Some(experts) if self.name.contains(Self::EACH) => {
+                let name = |expert: usize| self.name.replace(Self::EACH, &expert.to_string());
+                (0..experts).map(|expert| Self { name: name(expert), experts: None, ..self.clone() }).collect()
+            }
+            _ => vec![self.clone()],
+        }
     }
 }
 
@@ -367,7 +447,11 @@ impl Ffn {
     }
 
     fn norms(&self) -> Vec<&Norm> {
-        let Self::Moe(moe) = self else { return Vec::new() };
+        let moe = match self {
+            Self::Moe(moe) => moe,
+            Self::Dense(mlp) => return mlp.norm.iter().collect(),
+            Self::Linear(_) | Self::None => return Vec::new(),
+        };
         let own = [&moe.router_norm, &moe.norm, &moe.post_norm];
         let shared = moe.shared.iter().flat_map(|shared| [&shared.norm, &shared.post_norm]);
         own.into_iter().chain(shared).flatten().collect()
@@ -387,6 +471,11 @@ impl Spec {
         let ngrams = self.ngrams.iter().flat_map(|ngrams| ngrams.linears());
         let start = [&self.embedding].into_iter().chain(&self.positions).chain(inputs).chain(ngrams);
         start.chain(streams).chain(layers).chain(&self.head)
+    }
+
+    /// Names of the tensors that are neither matrices nor norms.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
+        self.layers.iter().flat_map(Layer::vectors).chain(self.logit_gain.clone())
     }
 
     /// Every norm.

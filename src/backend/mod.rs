@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::spec::{Activation, GatedDelta, Indexer, QueryGrowth, Rope, Routing, Scan};
+use crate::arch::spec::{Activation, GatedDelta, Indexer, QueryGrowth, Rope, Routing, Scan, SparseBlocks};
 use crate::error::{Error, Result};
 use crate::weights::{LinearData, NormData};
 
@@ -195,6 +195,8 @@ pub(crate) struct AttentionExtras<'a, B: Backend> {
     pub chunk: Option<usize>,
     /// The positions that are seen, of all of these.
     pub chosen: Option<&'a B::Choice>,
+    /// Which blocks of positions a head sees; all when absent.
+    pub blocks: Option<SparseBlocks>,
 }
 
 impl<B: Backend> Default for AttentionExtras<'_, B> {
@@ -207,6 +209,7 @@ impl<B: Backend> Default for AttentionExtras<'_, B> {
             query_growth: None,
             chunk: None,
             chosen: None,
+            blocks: None,
         }
     }
 }
@@ -229,18 +232,47 @@ impl<B: Backend> Clone for IndexInput<'_, B> {
 
 impl<B: Backend> Copy for IndexInput<'_, B> {}
 
-/// The matrices of experts, each with the rows of all experts, one expert after the other.
+/// The matrices of experts.
 pub(crate) struct ExpertsData {
     /// How many there are.
     pub count: usize,
     /// Gate and up as two matrices, or as one, or up alone.
-    pub gate_up: Vec<LinearData>,
+    pub gate_up: Vec<StackData>,
     /// From the width of an expert back to that of the activations.
-    pub down: LinearData,
+    pub down: StackData,
     /// Applied to the gate, or to up.
     pub activation: Activation,
     /// Whether there is a gate.
     pub gated: bool,
+}
+
+/// A matrix of every expert.
+pub(crate) struct StackData {
+    /// One with the rows of all experts, one expert after the other, or one for each expert.
+    pub parts: Vec<LinearData>,
+}
+
+impl StackData {
+    /// Rows of all experts.
+    pub fn outputs(&self) -> usize {
+        self.parts.iter().map(|part| part.outputs).sum()
+    }
+
+    /// Bytes of the stored numbers.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(LinearData::bytes).sum()
+    }
+
+    /// The matrix of one of `count` experts.
+    pub fn expert(&self, index: usize, count: usize) -> Result<LinearData> {
+        let rows = self.outputs() / count.max(1);
+        let missing = || Error::internal(format!("{} matrices of {count} experts", self.parts.len()));
+        match &*self.parts {
+            [] => Err(missing()),
+            [all] => Ok(all.rows(index * rows..(index + 1) * rows)),
+            each => each.get(index).filter(|_| each.len() == count).cloned().ok_or_else(missing),
+        }
+    }
 }
 
 /// How experts are chosen and weighed.
@@ -453,6 +485,9 @@ pub(crate) trait Backend: Sized + 'static {
     /// Each column times its number.
     fn scale_columns(&self, x: &Self::Tensor, factors: &Self::Vector) -> Result<Self::Tensor>;
 
+    /// Each column plus its number.
+    fn add_columns(&self, x: &Self::Tensor, numbers: &Self::Vector) -> Result<Self::Tensor>;
+
     /// For each of `outputs` the sum of `inputs` with factors of the row's own: `coefficients` has `outputs` times as
     /// many as there are inputs, the first output's first.
     fn mix_streams(
@@ -519,6 +554,17 @@ pub(crate) trait Backend: Sized + 'static {
         &self,
         input: ScanInput<'_, Self>,
         params: &ScanParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Self::Tensor>;
+
+    /// `h ← a h + sqrt(1 - a²) x` with `a = exp(decay * sigmoid(gate))`, a number `h` for each column; the first position
+    /// of a sequence is taken as it is. Decays are below zero. See [`Recurrence`](crate::arch::spec::Recurrence).
+    fn recurrence(
+        &self,
+        x: &Self::Tensor,
+        gate: &Self::Tensor,
+        decay: &Self::Vector,
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData,
-    HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, State,
+    HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, StackData, State,
 };
 use crate::arch::spec::{Activation, Indexer, Rope};
 use crate::error::Result;
@@ -114,8 +114,8 @@ impl<B: Backend> Profiled<B> {
 /// The same for the backend that is measured.
 fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
     let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
-    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen } = *extras;
-    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen };
+    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen, blocks } = *extras;
+    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen, blocks };
     let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
     let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
     AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
@@ -169,7 +169,7 @@ impl<B: Backend> Backend for Profiled<B> {
     }
 
     fn load_experts(&self, experts: &ExpertsData) -> Result<Self::Experts> {
-        let bytes: usize = experts.gate_up.iter().chain([&experts.down]).map(LinearData::bytes).sum();
+        let bytes: usize = experts.gate_up.iter().chain([&experts.down]).map(StackData::bytes).sum();
         Ok(Weighed { linear: self.inner.load_experts(experts)?, bytes: bytes / experts.count.max(1) })
     }
 
@@ -277,6 +277,10 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("scale_columns", 0, |inner| inner.scale_columns(x, factors))
     }
 
+    fn add_columns(&self, x: &B::Tensor, numbers: &B::Vector) -> Result<B::Tensor> {
+        self.tensor("add_columns", 0, |inner| inner.add_columns(x, numbers))
+    }
+
     fn mix_streams(&self, inputs: &[B::Tensor], coefficients: &B::Tensor, outputs: usize) -> Result<Vec<B::Tensor>> {
         let began = Instant::now();
         let mixed = self.inner.mix_streams(inputs, coefficients, outputs)?;
@@ -357,6 +361,19 @@ impl<B: Backend> Backend for Profiled<B> {
         let params = ScanParams { spec, decay, bias, skip };
         let bytes = states.iter().map(State::bytes).sum();
         self.tensor("state_space", bytes, |inner| inner.state_space(input, &params, rows, states))
+    }
+
+    fn recurrence(
+        &self,
+        x: &B::Tensor,
+        gate: &B::Tensor,
+        decay: &B::Vector,
+        rows: &Rows,
+        states: &mut [B::State],
+    ) -> Result<B::Tensor> {
+        self.decide(rows);
+        let bytes = states.iter().map(State::bytes).sum();
+        self.tensor("recurrence", bytes, |inner| inner.recurrence(x, gate, decay, rows, states))
     }
 
     fn experts(

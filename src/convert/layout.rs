@@ -47,6 +47,10 @@ impl<'a> Layout<'a> {
             return Err(Error::unsupported(format!("{}: {family} as its makers publish it", tensors.label()))
                 .with_hint("its multipliers are to be folded into the weights, which mlx-lm's convert does"));
         }
+        if family == "baichuan_m1" {
+            return Err(Error::unsupported(format!("{}: converting {family}", tensors.label()))
+                .with_hint("the rows of its head are to be brought to unit length, which mlx-lm's convert does"));
+        }
         let norms_less_one = match family {
             "qwen3_5" | "qwen3_5_moe" => as_published,
             "qwen3_next" => tensors.names().any(|name| name.ends_with(".mlp.experts.0.up_proj.weight")),
@@ -171,7 +175,16 @@ impl<'a> Layout<'a> {
             [experts, outputs, _] => (Some(experts), outputs),
             _ => return Err(self.tensors.corrupt(&beside[0], format_args!("has the shape {:?}", scales.shape))),
         };
-        let matrix = Linear { name: path.to_owned(), outputs, inputs, bias: false, part: None, experts };
+        let matrix = Linear {
+            name: path.to_owned(),
+            outputs,
+            inputs,
+            bias: false,
+            part: None,
+            experts,
+            bare: false,
+            ternary: false,
+        };
         let data = linear(self.tensors, &matrix, quantization)?;
         self.used.extend(beside);
         Ok(Found::new(vec![Part::Codes(Box::new(data))], shape))

@@ -178,6 +178,7 @@ const DENSE: &[(&str, &[&str])] = &[
             "attention.unembed_out",
         ],
     ),
+    ("iquestloopcoder", &["gate_projections"]),
     ("spark2_5", &["self_attn.g_proj"]),
 ];
 
@@ -236,9 +237,11 @@ impl<'a> Rule<'a> {
             let bits = if self.gets_more(name) { high } else { low };
             return Ok(Stored::Own(QuantizationFormat { bits, ..self.format }));
         }
+        // Some lists number their matrices.
+        let path = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         let listed = |list: &[(&str, &[&str])]| {
             let mut ends = list.iter().filter(|(of, _)| *of == family).flat_map(|(_, ends)| *ends);
-            ends.any(|end| name.ends_with(end))
+            ends.any(|end| path.ends_with(end))
         };
         if listed(DENSE) || listed(DENSE_OF_LATENT) && self.is_of_latent(name) {
             return Ok(Stored::Dense);

@@ -199,20 +199,24 @@ impl Builder<'_> {
     fn collect(&mut self, tensors: &Tensors) -> Result<()> {
         let spec = self.spec;
         for linear in spec.linears() {
-            let weight = format!("{}.weight", linear.name);
             let optional = spec.head_optional && spec.head.as_ref() == Some(linear) && spec.model_type != "minicpm";
-            if self.outputs.contains_key(&weight) || (optional && !self.layout.has(&weight)) {
-                continue;
-            }
-            let found = self.layout.find(&weight, Some(&shape(linear)))?;
-            self.matrix(&linear.name, weight, found)?;
-            if linear.bias {
-                self.plain(&format!("{}.bias", linear.name))?;
+            for linear in linear.stored() {
+                let weight = linear.weight();
+                if self.outputs.contains_key(&weight) || (optional && !self.layout.has(&weight)) {
+                    continue;
+                }
+                let found = self.layout.find(&weight, Some(&shape(&linear)))?;
+                match linear.bare {
+                    true => self.add(weight, found, None, false),
+                    false => self.matrix(&linear.name, weight, found)?,
+                }
+                if linear.bias {
+                    self.plain(&format!("{}.bias", linear.name))?;
+                }
             }
         }
         let norms = spec.norms().flat_map(|norm| norm.weights.iter().chain(&norm.bias).cloned());
-        let vectors = spec.layers.iter().flat_map(|layer| layer.vectors());
-        for name in norms.chain(vectors).collect::<Vec<_>>() {
+        for name in norms.chain(spec.vectors()).collect::<Vec<_>>() {
             self.plain(&name)?;
         }
         // What mlx-lm's class has and never uses; it does not load without.
@@ -301,7 +305,8 @@ pub(super) fn usual_dtype(published: &Published, tensors: &Tensors) -> Dtype {
 
 /// Refuses what is quantized already.
 fn check_source(spec: &Spec, tensors: &Tensors) -> Result<()> {
-    if spec.quantization.is_none() && !tensors.names().any(|name| name.ends_with(".scales")) {
+    let ternary = spec.linears().any(|linear| linear.ternary);
+    if spec.quantization.is_none() && !ternary && !tensors.names().any(|name| name.ends_with(".scales")) {
         return Ok(());
     }
     let message = format!("{}: the model is quantized already", tensors.label());

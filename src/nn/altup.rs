@@ -55,7 +55,7 @@ impl<B: Backend> Decoder<B> {
         let normed = self.norm(x, layer.mixer_norm.as_ref())?;
         let (first, last) = layer.mixer.projections()?;
         let mixed = self.mix(&layer.mixer, &spec.mixer, &backend.linear(&normed, first)?, index, rows, sequences)?;
-        let h = self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?;
+        let h = self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?;
         let low = backend.linear(&backend.linear(&normed, &altup.left)?, &altup.right)?;
         let laurel = backend.add(&normed, &backend.norm(&low, &altup.laurel_norm)?)?;
         let y = self.run_ffn(layer, spec, backend.scale(&backend.add(&h, &laurel)?, HALF)?)?;

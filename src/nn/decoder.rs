@@ -26,6 +26,9 @@ pub(crate) struct Decoder<B: Backend> {
     pub(super) layers: Vec<Rc<Layer<B>>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
+    pub(super) logit_scale: f32,
+    /// Minus infinity for ids that are never an answer, zero for others.
+    pub(super) unused: Option<B::Vector>,
 }
 
 /// Tokens as the layers take them in.
@@ -123,6 +126,7 @@ impl<B: Backend> Decoder<B> {
         }
         let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
         let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
+        let embedded = self.layers.iter().any(|layer| layer.embedding_scale.is_some()).then(|| x.clone());
         let mut carried = None;
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
@@ -150,6 +154,9 @@ impl<B: Backend> Decoder<B> {
             if let (Some(input), Some(input_spec)) = (&layer.per_layer_input, &spec.per_layer_input) {
                 let own = own.ok_or_else(|| Error::internal("a layer without its own input"))?;
                 x = self.backend.add(&x, &self.own_part(&x, &own, input, input_spec)?)?;
+            }
+            if let (Some(embedded), Some(scale)) = (&embedded, layer.embedding_scale) {
+                x = self.backend.add(&x, &self.backend.scale(embedded, scale)?)?;
             }
             if layer.output_scale != 1.0 {
                 x = self.backend.scale(&x, layer.output_scale)?;
@@ -211,7 +218,7 @@ impl<B: Backend> Decoder<B> {
                     let (first, last) = mixer.projections()?;
                     let input = backend.linear(&normed, first)?;
                     let mixed = self.mix(mixer, mixer_spec, &input, index, rows, sequences)?;
-                    h = self.project_add(&h, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?;
+                    h = self.project_add(&h, &mixed, last, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?;
                 }
                 h
             }
@@ -223,7 +230,7 @@ impl<B: Backend> Decoder<B> {
                     None => backend.linear(x, first)?,
                 };
                 let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
-                self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), spec)?
+                self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?
             }
         };
         let aside = match (&layer.shortcut, &spec.shortcut) {
@@ -238,9 +245,12 @@ impl<B: Backend> Decoder<B> {
     pub(super) fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
+        let scale = layer.branch_scales[1];
         match (&layer.ffn, norm) {
             (Ffn::None, _) => Ok(h),
-            (Ffn::Dense(mlp), Some(norm)) if mlp.gated && post.is_none() && spec.residual_scale == 1.0 => {
+            (Ffn::Dense(mlp), Some(norm))
+                if mlp.gated && mlp.interleaved.is_none() && mlp.norm.is_none() && post.is_none() && scale == 1.0 =>
+            {
                 backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
             }
             (Ffn::Dense(mlp), norm) => {
@@ -249,11 +259,11 @@ impl<B: Backend> Decoder<B> {
                     None => backend.linear(&h, &mlp.gate_up)?,
                 };
                 let hidden = ffn::activated(backend, mlp, &first)?;
-                self.project_add(&h, &hidden, &mlp.down, post, spec)
+                self.project_add(&h, &hidden, &mlp.down, post, scale)
             }
             (block, norm) => {
                 let y = ffn::ffn(backend, block, &spec.ffn, &self.norm(&h, norm)?)?;
-                self.add_branch(&h, y, post, spec)
+                self.add_branch(&h, y, post, scale)
             }
         }
     }
@@ -283,26 +293,20 @@ impl<B: Backend> Decoder<B> {
         x: &B::Tensor,
         linear: &B::Linear,
         post: Option<&B::Norm>,
-        spec: &spec::Layer,
+        scale: f32,
     ) -> Result<B::Tensor> {
-        if post.is_none() && spec.residual_scale == 1.0 {
+        if post.is_none() && scale == 1.0 {
             return self.backend.linear_add(x, linear, residual);
         }
         let y = self.backend.linear(x, linear)?;
-        self.add_branch(residual, y, post, spec)
+        self.add_branch(residual, y, post, scale)
     }
 
     /// `residual + scale * post(y)`.
-    fn add_branch(
-        &self,
-        residual: &B::Tensor,
-        y: B::Tensor,
-        post: Option<&B::Norm>,
-        spec: &spec::Layer,
-    ) -> Result<B::Tensor> {
+    fn add_branch(&self, residual: &B::Tensor, y: B::Tensor, post: Option<&B::Norm>, scale: f32) -> Result<B::Tensor> {
         let mut y = self.norm(&y, post)?;
-        if spec.residual_scale != 1.0 {
-            y = self.backend.scale(&y, spec.residual_scale)?;
+        if scale != 1.0 {
+            y = self.backend.scale(&y, scale)?;
         }
         self.backend.add(residual, &y)
     }
@@ -313,8 +317,11 @@ impl<B: Backend> Decoder<B> {
         let chosen = backend.select_rows(hidden, rows)?;
         let normed = backend.norm(&chosen, &self.final_norm)?;
         let mut logits = backend.logits(&normed, self.head.as_ref().unwrap_or(&self.embedding))?;
-        if self.spec.logit_scale != 1.0 {
-            logits = backend.scale(&logits, self.spec.logit_scale)?;
+        if self.logit_scale != 1.0 {
+            logits = backend.scale(&logits, self.logit_scale)?;
+        }
+        if let Some(unused) = &self.unused {
+            logits = backend.add_columns(&logits, unused)?;
         }
         match self.spec.logit_softcap {
             Some(cap) => backend.softcap(&logits, cap),

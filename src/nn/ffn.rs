@@ -2,7 +2,7 @@
 
 use super::layer::{Ffn, Mlp, Moe};
 use crate::arch::spec;
-use crate::backend::{Backend, RoutingParams};
+use crate::backend::{Backend, HeadPart, RoutingParams};
 use crate::error::{Error, Result};
 
 /// What a feed-forward block gives for rows that are normed already.
@@ -22,6 +22,20 @@ pub(super) fn hidden<B: Backend>(backend: &B, mlp: &Mlp<B>, x: &B::Tensor) -> Re
 
 /// What the activation makes of the first product.
 pub(super) fn activated<B: Backend>(backend: &B, mlp: &Mlp<B>, gate_up: &B::Tensor) -> Result<B::Tensor> {
+    let hidden = gated(backend, mlp, gate_up)?;
+    match &mlp.norm {
+        Some(norm) => backend.norm(&hidden, norm),
+        None => Ok(hidden),
+    }
+}
+
+fn gated<B: Backend>(backend: &B, mlp: &Mlp<B>, gate_up: &B::Tensor) -> Result<B::Tensor> {
+    if let Some(width) = mlp.interleaved {
+        let half = |at: usize| backend.head_columns(gate_up, width, at..at + 1);
+        let (gate, up) = (half(0)?, half(1)?);
+        let apart = backend.join_heads(&[HeadPart::Own(&gate), HeadPart::Own(&up)], 1)?;
+        return backend.gate(&apart, mlp.activation);
+    }
     if mlp.gated { backend.gate(gate_up, mlp.activation) } else { backend.activate(gate_up, mlp.activation) }
 }
 

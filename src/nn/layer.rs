@@ -18,6 +18,10 @@ pub(super) struct Layer<B: Backend> {
     pub ffn_post_norm: Option<B::Norm>,
     pub per_layer_input: Option<PerLayerInput<B>>,
     pub output_scale: f32,
+    /// Factors of what mixer and feed-forward block add to the residual stream.
+    pub branch_scales: [f32; 2],
+    /// Factor of the embedding that is added.
+    pub embedding_scale: Option<f32>,
     pub altup: Option<Box<AltUp<B>>>,
 }
 
@@ -42,6 +46,7 @@ pub(super) enum Mixer<B: Backend> {
     StateSpace(Box<StateSpace<B>>),
     Linear(Box<LinearAttention<B>>),
     GatedConv(Box<GatedConv<B>>),
+    Recurrence(Box<Recurrence<B>>),
     None,
 }
 
@@ -127,6 +132,17 @@ pub(super) struct GatedConv<B: Backend> {
     pub output: B::Linear,
 }
 
+/// A gated linear recurrence.
+pub(super) struct Recurrence<B: Backend> {
+    pub input: B::Linear,
+    pub conv: B::Conv,
+    pub input_gate: B::Heads,
+    pub keep_gate: B::Heads,
+    /// Below zero.
+    pub decay: B::Vector,
+    pub output: B::Linear,
+}
+
 /// Where a state space's `B`, `C` and steps come from.
 pub(super) enum Selection<B: Backend> {
     Input { bias: B::Vector },
@@ -144,6 +160,7 @@ impl<B: Backend> Mixer<B> {
             Self::StateSpace(space) => (&space.input, &space.output),
             Self::Linear(linear) => (&linear.input, &linear.output),
             Self::GatedConv(mixer) => (&mixer.input, &mixer.output),
+            Self::Recurrence(mixer) => (&mixer.input, &mixer.output),
             Self::None => return Err(Error::internal("a layer that has no mixer")),
         })
     }
@@ -153,12 +170,19 @@ impl<B: Backend> Mixer<B> {
 pub(super) struct Attention<B: Backend> {
     pub qkv: B::Linear,
     pub output: B::Linear,
+    pub output_norm: Option<B::Norm>,
     pub query_norm: Option<B::Norm>,
     pub key_norm: Option<B::Norm>,
     pub value_norm: Option<B::Norm>,
     pub rope: Option<Rc<B::Rope>>,
     pub sinks: Option<B::Vector>,
     pub indexer: Option<Indexer<B>>,
+    /// Of keys and values.
+    pub conv: Option<B::Conv>,
+    /// Steps of keys and values.
+    pub rounding: Option<[f32; 2]>,
+    /// Of a second look.
+    pub gate: Option<B::Heads>,
 }
 
 /// A feed-forward block.
@@ -175,6 +199,9 @@ pub(super) struct Mlp<B: Backend> {
     pub down: B::Linear,
     pub activation: Activation,
     pub gated: bool,
+    /// The number of pairs where gate and up take turns.
+    pub interleaved: Option<usize>,
+    pub norm: Option<B::Norm>,
 }
 
 /// A mixture of experts.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::Decoder;
 use super::layer::{
     AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
-    Narrowing, Ngram, PerLayerInput, PerLayerInputs, Selection, SharedExpert, ShortConv, ShortGates, StateSpace,
+    Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, Selection, SharedExpert, ShortConv, ShortGates,
+    StateSpace,
 };
 use crate::arch::spec::{self, Activation, Spec};
-use crate::backend::{Backend, ConvData, ExpertsData};
+use crate::backend::{Backend, ConvData, ExpertsData, StackData};
 use crate::error::{Error, Result};
 use crate::weights::{self, LinearData, Tensors};
 
@@ -63,7 +64,23 @@ impl<B: Backend> Builder<B> {
             return Ok(None);
         }
         let head = spec.head.as_ref().filter(|head| !weights::is_missing_head(&spec, head, &self.tensors));
-        let head = head.map(|head| self.linear(from_ref(head))).transpose()?;
+        let load_head = |head: &spec::Linear| {
+            let data = self.data_of(head)?;
+            self.backend.load_linear(&[if spec.head_normed { data.with_unit_rows() } else { data }])
+        };
+        let head = head.map(load_head).transpose()?;
+        let gain = spec.logit_gain.as_ref().map(|name| weights::vector(&self.tensors, name, 1)).transpose()?;
+        let logit_scale = gain.into_iter().flatten().product::<f32>() * spec.logit_scale;
+        let unused = (!spec.unused_ids.is_empty()).then(|| {
+            let mut numbers = vec![0.0; spec.vocab];
+            for id in &spec.unused_ids {
+                if let Some(number) = numbers.get_mut(*id as usize) {
+                    *number = f32::NEG_INFINITY;
+                }
+            }
+            self.backend.load_vector(numbers)
+        });
+        let unused = unused.transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
         let Start { embedding, embedding_norm, positions, per_layer_inputs, ngrams, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
@@ -82,6 +99,8 @@ impl<B: Backend> Builder<B> {
             layers,
             final_norm,
             head,
+            logit_scale,
+            unused,
         }))
     }
 
@@ -125,6 +144,13 @@ impl<B: Backend> Builder<B> {
             Some(name) => weights::vector(&self.tensors, name, 1)?.iter().product(),
             None => 1.0,
         };
+        let gain = |name: &String| Ok(weights::vector(&self.tensors, name, 1)?.iter().product::<f32>());
+        let (mut branch_scales, mut embedding_scale) = ([layer.residual_scale; 2], None);
+        if let Some(gains) = &layer.gains {
+            branch_scales[0] *= gain(&gains.mixer)?;
+            branch_scales[1] *= gain(&gains.ffn)?;
+            embedding_scale = Some(gain(&gains.embedding)?);
+        }
         Ok(Layer {
             mixer: self.mixer(&layer.mixer)?,
             beside: layer.beside.as_ref().map(|mixer| self.mixer(mixer)).transpose()?,
@@ -136,6 +162,8 @@ impl<B: Backend> Builder<B> {
             ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
             per_layer_input,
             output_scale,
+            branch_scales,
+            embedding_scale,
             altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
         })
     }
@@ -197,7 +225,33 @@ impl<B: Backend> Builder<B> {
                 conv: self.conv(&mixer.conv)?,
                 output: self.linear(from_ref(&mixer.output))?,
             })),
+            spec::Mixer::Recurrence(mixer) => Mixer::Recurrence(Box::new(self.recurrence(mixer)?)),
             spec::Mixer::None => Mixer::None,
+        })
+    }
+
+    fn recurrence(&self, mixer: &spec::Recurrence) -> Result<Recurrence<B>> {
+        let channels = mixer.conv.channels;
+        let width = channels / mixer.heads.max(1);
+        let gate = |gate: &spec::HeadGate| {
+            let numbers = weights::numbers(&self.tensors, &gate.weight, &[mixer.heads, width, width])?;
+            let bias = weights::numbers(&self.tensors, &gate.bias, &[mixer.heads, width])?;
+            // Stored as rows of inputs.
+            let rows = numbers.chunks_exact(width * width).flat_map(|matrix| {
+                (0..width).flat_map(move |output| matrix.iter().skip(output).step_by(width).copied())
+            });
+            let data = LinearData::of_numbers(&gate.weight, channels, width, rows, Some(bias));
+            self.backend.load_heads(&data, mixer.heads)
+        };
+        let decay = |number: f32| -8.0 * f64::from(number).exp().ln_1p();
+        let decays = weights::vector(&self.tensors, &mixer.decay, channels)?;
+        Ok(Recurrence {
+            input: self.linear(&mixer.input)?,
+            conv: self.conv(&mixer.conv)?,
+            input_gate: gate(&mixer.input_gate)?,
+            keep_gate: gate(&mixer.keep_gate)?,
+            decay: self.backend.load_vector(decays.into_iter().map(|number| decay(number) as f32).collect())?,
+            output: self.linear(from_ref(&mixer.output))?,
         })
     }
 
@@ -247,15 +301,27 @@ impl<B: Backend> Builder<B> {
     }
 
     fn attention(&mut self, attention: &spec::Attention) -> Result<Attention<B>> {
+        let rope = attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?;
+        let indexer = attention.indexer.as_ref().map(|indexer| self.indexer(indexer)).transpose()?;
+        let step = |name: &String| Ok::<_, Error>(weights::vector(&self.tensors, name, 1)?.iter().product::<f32>());
+        let gate = |linear: &spec::Linear| self.backend.load_heads(&self.data_of(linear)?, attention.heads);
         Ok(Attention {
             qkv: self.linear(&attention.qkv)?,
             output: self.linear(from_ref(&attention.output))?,
+            output_norm: attention.output_norm.as_ref().map(|norm| self.norm(norm)).transpose()?,
             query_norm: self.optional_norm(&attention.query_norm)?,
             key_norm: self.optional_norm(&attention.key_norm)?,
             value_norm: self.optional_norm(&attention.value_norm)?,
-            rope: attention.rope.as_ref().map(|rope| self.rope(rope)).transpose()?,
+            rope,
             sinks: self.optional_vector(&attention.sinks, attention.heads)?,
-            indexer: attention.indexer.as_ref().map(|indexer| self.indexer(indexer)).transpose()?,
+            indexer,
+            conv: attention.conv.as_ref().map(|conv| self.kv_conv(attention, conv)).transpose()?,
+            rounding: attention
+                .rounding
+                .as_ref()
+                .map(|rounding| Ok([step(&rounding.key)?, step(&rounding.value)?]))
+                .transpose()?,
+            gate: attention.second_look.as_ref().map(|look| gate(&look.gate)).transpose()?,
         })
     }
 
@@ -295,14 +361,15 @@ impl<B: Backend> Builder<B> {
             _ => mlp.activation,
         };
         let (gate_up, down) = (self.linear(&mlp.gate_up)?, self.linear(from_ref(&mlp.down))?);
-        Ok(Mlp { gate_up, down, activation, gated: mlp.gated })
+        let interleaved = mlp.interleaved.then_some(mlp.down.inputs);
+        Ok(Mlp { gate_up, down, activation, gated: mlp.gated, interleaved, norm: self.optional_norm(&mlp.norm)? })
     }
 
     fn moe(&self, moe: &spec::Moe) -> Result<Moe<B>> {
         let data = ExpertsData {
             count: moe.experts,
-            gate_up: self.data(&moe.mlp.gate_up)?,
-            down: self.data_of(&moe.mlp.down)?,
+            gate_up: moe.mlp.gate_up.iter().map(|linear| self.stack(linear)).collect::<Result<_>>()?,
+            down: self.stack(&moe.mlp.down)?,
             activation: moe.mlp.activation,
             gated: moe.mlp.gated,
         };
@@ -340,6 +407,10 @@ impl<B: Backend> Builder<B> {
         parts.iter().map(|part| self.data_of(part)).collect()
     }
 
+    fn stack(&self, linear: &spec::Linear) -> Result<StackData> {
+        Ok(StackData { parts: self.data(&linear.stored())? })
+    }
+
     fn linear(&self, parts: &[spec::Linear]) -> Result<B::Linear> {
         self.backend.load_linear(&self.data(parts)?)
     }
@@ -374,6 +445,18 @@ impl<B: Backend> Builder<B> {
             bias.extend(weights::vector(&self.tensors, name, channels / conv.biases.len())?);
         }
         self.backend.load_conv(ConvData { weight, bias, channels, width })
+    }
+
+    /// One number a head and position becomes one for each of its channels.
+    fn kv_conv(&self, attention: &spec::Attention, conv: &spec::KvConv) -> Result<B::Conv> {
+        let spec::Attention { kv_heads, head_dim, .. } = *attention;
+        let mut weight = Vec::with_capacity(2 * kv_heads * head_dim * conv.width);
+        for name in [&conv.key, &conv.value] {
+            let numbers = weights::numbers(&self.tensors, name, &[1, 1, kv_heads, 1, conv.width])?;
+            weight.extend(numbers.chunks(conv.width.max(1)).flat_map(|of_head| of_head.repeat(head_dim)));
+        }
+        let channels = 2 * kv_heads * head_dim;
+        self.backend.load_conv(ConvData { weight, bias: Vec::new(), channels, width: conv.width })
     }
 
     /// Most models have one rope for all layers; it is prepared once.

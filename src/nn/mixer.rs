@@ -1,7 +1,8 @@
 //! What mixes positions: every kind with the caches or states that it needs.
 
+use super::attention_parts::first_run;
 use super::layer::{Attention, Mixer};
-use super::{Decoder, Sequence, delta, indexer, latent, linear, state_space};
+use super::{Decoder, Sequence, delta, indexer, latent, linear, recurrence, state_space};
 use crate::arch::spec::{self, Activation, Gate};
 use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, IndexInput, Rows};
 use crate::error::{Error, Result};
@@ -20,7 +21,8 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         match (mixer, spec) {
             (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
-                self.attend(attention, spec, input, index, rows, sequences)
+                let attended = self.attend(attention, spec, input, index, rows, sequences)?;
+                self.norm(&attended, attention.output_norm.as_ref())
             }
             (Mixer::Latent(latent), spec::Mixer::Latent(spec)) => {
                 latent::latent(backend, latent, spec, input, index, rows, sequences)
@@ -39,6 +41,9 @@ impl<B: Backend> Decoder<B> {
             }),
             (Mixer::GatedConv(mixer), spec::Mixer::GatedConv(spec)) => recurrent(index, rows, sequences, |states| {
                 linear::gated_conv(backend, mixer, spec, input, rows, states)
+            }),
+            (Mixer::Recurrence(mixer), spec::Mixer::Recurrence(spec)) => recurrent(index, rows, sequences, |states| {
+                recurrence::recurrence(backend, mixer, spec, input, rows, states)
             }),
             _ => Err(Error::internal("a mixer that its layer does not have")),
         }
@@ -70,6 +75,13 @@ impl<B: Backend> Decoder<B> {
             _ => (None, None),
         };
         let qkv = rest.as_ref().unwrap_or(qkv);
+        let clipped = spec.clip.map(|limit| backend.activate(qkv, Activation::Clamp { limit })).transpose()?;
+        let qkv = clipped.as_ref().unwrap_or(qkv);
+        let convolved = match &attention.conv {
+            Some(conv) => Some(self.convolved(qkv, conv, spec, index, rows, sequences)?),
+            None => None,
+        };
+        let qkv = convolved.as_ref().unwrap_or(qkv);
         let params = AttentionParams {
             heads: spec.heads,
             kv_heads: spec.kv_heads,
@@ -87,13 +99,20 @@ impl<B: Backend> Decoder<B> {
                 query_growth: spec.query_growth,
                 chunk: spec.chunk,
                 chosen: chosen.as_ref(),
+                blocks: spec.blocks,
             },
         };
         if let Some(source) = spec.shares_kv_of {
             let caches: Vec<_> = sequences.iter().map(|s| s.cache(source)).collect::<Result<_>>()?;
             return backend.attention_shared(qkv, &params, rows, &caches);
         }
+        if let Some(first) = first_run(spec.second_look.as_deref()) {
+            return self.look_twice(attention, spec, first, qkv, &params, index, rows, sequences);
+        }
         let mut caches: Vec<_> = sequences.iter_mut().map(|s| s.cache_mut(index)).collect::<Result<_>>()?;
+        if spec.rounding.is_some() {
+            return self.attend_rounded(attention, spec, qkv, &params, rows, &mut caches);
+        }
         if spec.value_dim.is_some() || spec.value_scale != 1.0 {
             return narrow_values(backend, qkv, spec, |qkv| backend.attention(qkv, &params, rows, &mut caches));
         }
@@ -145,7 +164,7 @@ fn in_stored_order<B: Backend>(backend: &B, attended: &B::Tensor, spec: &spec::A
 }
 
 /// Runs a recurrent layer over the states of all sequences, which go on to those after their rows.
-fn recurrent<B: Backend>(
+pub(super) fn recurrent<B: Backend>(
     index: usize,
     rows: &Rows,
     sequences: &mut [&mut Sequence<B>],

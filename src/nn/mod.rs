@@ -1,6 +1,7 @@
 //! The models, written once, generic over the backend.
 
 mod altup;
+mod attention_parts;
 mod decoder;
 mod delta;
 mod ffn;
@@ -11,6 +12,7 @@ mod linear;
 mod load;
 mod mixer;
 mod ngrams;
+mod recurrence;
 mod recurrent;
 mod sequence;
 mod state_space;

@@ -63,7 +63,8 @@ impl<B: Backend> Sequence<B> {
                 if let Some(layout) = mixer_layout(mixer) {
                     own.cache = Some(slots.len());
                     slots.push(Slot::Cache(backend.new_cache(layout)));
-                } else if mixer.is_recurrent() {
+                }
+                if mixer.is_recurrent() {
                     own.state = Some(slots.len());
                     slots.push(Slot::Recurrent(Recurrent::new()));
                 }

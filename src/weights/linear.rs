@@ -1,6 +1,7 @@
 //! Tensors for the slots of a [`Spec`](crate::arch::spec::Spec), their shapes and number formats checked.
 
 use super::experts;
+use super::ternary::ternary;
 use super::{Dtype, LinearData, Matrix, NormData, TensorView, Tensors};
 use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat, QuantizationMode};
 use crate::error::Result;
@@ -18,7 +19,10 @@ pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Qua
     let shape = Shape::of(spec);
     let rows = spec.part.map_or(0..shape.rows, |(first, _)| first..first + spec.outputs);
     let bias = bias(tensors, spec, &shape)?;
-    let weight = format!("{}.weight", spec.name);
+    if spec.ternary {
+        return ternary(tensors, spec, bias);
+    }
+    let weight = spec.weight();
     if let Some(blocks) = tensors.blocks(&weight) {
         check_shape(tensors, &weight, &blocks.shape, &shape.with(spec.inputs))?;
         let bias = bias.map(|bias| TensorView { shape: vec![rows.len()], ..bias.rows(rows.clone(), shape.rows) });
@@ -80,11 +84,23 @@ pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
         };
         floats(tensors, name, shape).cloned()
     };
-    let weights = spec.weights.iter().map(weight).collect::<Result<_>>()?;
+    let weights = match spec.by_head {
+        true => spec.weights.iter().map(|name| weight_by_head(tensors, name, spec)).collect::<Result<_>>()?,
+        false => spec.weights.iter().map(weight).collect::<Result<_>>()?,
+    };
     let vector = |name: &String| floats(tensors, name, &[spec.size]).cloned();
     let (times, bias) = (spec.times.as_ref().map(vector).transpose()?, spec.bias.as_ref().map(vector).transpose()?);
     let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
     Ok(NormData { kind, weights, times, bias, size, heads, epsilon, offset, factor })
+}
+
+/// The weight of a norm of each head that is one number for each.
+fn weight_by_head(tensors: &Tensors, name: &str, spec: &Norm) -> Result<TensorView> {
+    let view = floats(tensors, name, &[spec.heads])?;
+    let bytes: Vec<u8> = view.bytes().chunks(view.dtype.width()).flat_map(|number| number.repeat(spec.size)).collect();
+    let shape = if spec.heads > 1 { vec![spec.heads, spec.size] } else { vec![spec.size] };
+    let range = 0..bytes.len();
+    Ok(TensorView::from_storage(name.to_owned(), view.dtype, shape, std::sync::Arc::new(bytes), range))
 }
 
 /// The numbers of a vector of the checkpoint. It may have more dimensions of size 1, and a single number none.
@@ -177,7 +193,7 @@ fn exact(dividend: usize, divisor: usize) -> Option<usize> {
 }
 
 /// A needed tensor of a float format.
-fn floats<'a>(tensors: &'a Tensors, name: &str, shape: &[usize]) -> Result<&'a TensorView> {
+pub(super) fn floats<'a>(tensors: &'a Tensors, name: &str, shape: &[usize]) -> Result<&'a TensorView> {
     let view = tensors.need(name)?;
     if !view.dtype.is_float() {
         let lone = if view.dtype == Dtype::U32 && name.ends_with(".weight") { " without `scales`" } else { "" };

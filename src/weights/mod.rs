@@ -20,6 +20,7 @@ mod names;
 mod quantize;
 mod shards;
 mod tensors;
+mod ternary;
 #[cfg(test)]
 mod tests;
 mod unique;
@@ -321,6 +322,39 @@ impl LinearData {
         let (name, shape) = (weight.name.clone(), weight.shape.clone());
         let clipped = TensorView::from_storage(name, Dtype::F32, shape, Arc::new(bytes), range);
         Ok(Self { matrix: Matrix::Dense(clipped), ..self.clone() })
+    }
+}
+
+impl LinearData {
+    /// A matrix of numbers in f32, row by row.
+    pub(crate) fn of_numbers(
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        numbers: impl Iterator<Item = f32>,
+        bias: Option<Vec<f32>>,
+    ) -> Self {
+        let view = |shape: Vec<usize>, bytes: Vec<u8>| {
+            let range = 0..bytes.len();
+            TensorView::from_storage(name.to_owned(), Dtype::F32, shape, Arc::new(bytes), range)
+        };
+        let matrix = Matrix::Dense(view(vec![outputs, inputs], numbers.flat_map(f32::to_le_bytes).collect()));
+        let bias = bias.map(|bias| view(vec![outputs], bias.into_iter().flat_map(f32::to_le_bytes).collect()));
+        Self { outputs, inputs, matrix, bias }
+    }
+
+    /// The same with rows of unit length; as it is when it is quantized.
+    pub(crate) fn with_unit_rows(&self) -> Self {
+        let Matrix::Dense(weight) = &self.matrix else { return self.clone() };
+        let mut bytes = Vec::with_capacity(weight.bytes().len());
+        for row in weight.to_f32().chunks(self.inputs.max(1)) {
+            let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
+            row.iter().for_each(|x| weight.dtype.push(x / (length + 1e-7), &mut bytes));
+        }
+        let range = 0..bytes.len();
+        let (name, shape) = (weight.name.clone(), weight.shape.clone());
+        let normed = TensorView::from_storage(name, weight.dtype, shape, Arc::new(bytes), range);
+        Self { matrix: Matrix::Dense(normed), ..self.clone() }
     }
 }
 

@@ -40,10 +40,10 @@ pub(crate) fn needed_bytes(spec: &Spec, tensors: &Tensors) -> u64 {
 /// [`needed_bytes`] as a backend holds them: `kept` gives the bits of a number, scales included, in formats that are not
 /// kept as they are stored.
 pub(crate) fn loaded_bytes(spec: &Spec, tensors: &Tensors, kept: impl Fn(QuantizationFormat) -> Option<u64>) -> u64 {
-    let names: BTreeSet<&str> = spec.linears().map(|linear| linear.name.as_str()).collect();
+    let names: BTreeSet<String> = spec.linears().flat_map(Linear::stored).map(|linear| linear.name).collect();
     let mut bytes = needed_bytes(spec, tensors);
     for name in names {
-        let format = spec.quantization.as_ref().and_then(|quantization| quantization.format(name));
+        let format = spec.quantization.as_ref().and_then(|quantization| quantization.format(&name));
         let view = |part: &str| tensors.get(&format!("{name}.{part}")).map(|view| view.bytes().len() as u64);
         if let (Some(format), Some(codes), Some(scales)) = (format, view("weight"), view("scales"))
             && let Some(bits) = kept(format)
@@ -56,19 +56,27 @@ pub(crate) fn loaded_bytes(spec: &Spec, tensors: &Tensors, kept: impl Fn(Quantiz
 
 /// Whether this is a head that the checkpoint leaves to the embedding table.
 pub(crate) fn is_missing_head(spec: &Spec, linear: &Linear, tensors: &Tensors) -> bool {
-    spec.head_optional && spec.head.as_ref() == Some(linear) && !tensors.contains(&format!("{}.weight", linear.name))
+    spec.head_optional && spec.head.as_ref() == Some(linear) && !tensors.contains(&linear.weight())
 }
 
 fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for linear in spec.linears().filter(|linear| !is_missing_head(spec, linear, tensors)) {
-        for path in needed_apart(spec, tensors, linear).unwrap_or_else(|| vec![linear.name.clone()]) {
+    let linears = spec.linears().filter(|linear| !is_missing_head(spec, linear, tensors));
+    for linear in linears.flat_map(Linear::stored) {
+        if linear.bare {
+            names.insert(linear.weight());
+            continue;
+        }
+        for path in needed_apart(spec, tensors, &linear).unwrap_or_else(|| vec![linear.name.clone()]) {
             names.insert(format!("{path}.weight"));
             for part in ["scales", "biases"] {
                 let name = format!("{path}.{part}");
                 if tensors.contains(&name) {
                     names.insert(name);
                 }
+            }
+            if linear.ternary {
+                names.insert(linear.ternary_scale());
             }
             if linear.bias {
                 names.insert(format!("{path}.bias"));
@@ -78,9 +86,7 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
     for norm in spec.norms() {
         names.extend(norm.weights.iter().chain(&norm.times).chain(&norm.bias).cloned());
     }
-    for layer in &spec.layers {
-        names.extend(layer.vectors());
-    }
+    names.extend(spec.vectors());
     names
 }
 

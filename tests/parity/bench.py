@@ -10,6 +10,7 @@ import argparse
 import copy
 import inspect
 import json
+import re
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ import mlx.core as mx
 import numpy as np
 from checkpoint import Checkpoint, Numbers
 from families import FAMILIES, FORMATS, config
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 from mlx_lm.utils import _get_classes
 from model import load, logprobs
 
@@ -93,14 +94,20 @@ def recorded(args_class, found):
 
 
 def mixed(base, seed):
-    """Different formats for different matrices."""
+    """Different formats for different matrices, but one for all experts of a layer."""
     other = [{"group_size": 32, "bits": 8}, True, False, {"group_size": 32, "bits": 3, "mode": "affine"}]
     quantization = dict(base["quantization"])
     matrices = [name.removesuffix(".scales") for name in Checkpoint(base, seed).tensors if name.endswith(".scales")]
-    for i, path in enumerate(matrices):
-        if (choice := other[i % len(other)]) is not True:
+    kinds = list(dict.fromkeys(alike(path) for path in matrices))
+    for path in matrices:
+        if (choice := other[kinds.index(alike(path)) % len(other)]) is not True:
             quantization[path] = choice
     return quantization
+
+
+def alike(path):
+    """What the matrices of all experts of a layer have in common."""
+    return re.sub(r"\.experts\.\d+\.", ".experts.", path)
 
 
 def write(folder, model_type, variant, name, seed):
@@ -108,13 +115,19 @@ def write(folder, model_type, variant, name, seed):
     where coarse weights let small differences grow from layer to layer, it is all that is left to compare."""
     for draw in range(DRAWS):
         model, tokens = draw_case(folder, model_type, variant, name, seed + draw * 1_000_003)
-        right = logprobs(model, tokens)
-        if not (has_choices(model) or name in COARSE) or steady(model, tokens, right):
+        parts = slices(model_type, variant, tokens)
+        right = logprobs(model, tokens, parts)
+        if not (has_choices(model) or name in COARSE) or steady(model, tokens, parts, right):
             break
     right.astype(np.float32).tofile(folder / "expected.bin")
     case = {"model_type": model_type, "variant": variant, "format": name, "tokens": tokens}
     (folder / "case.json").write_text(json.dumps(case))
-    return right.std(axis=-1).mean(), draw
+    return np.ma.masked_invalid(right).std(axis=-1).mean(), draw
+
+
+def slices(model_type, variant, tokens):
+    """How the reference takes a prompt: whole, unless mlx-lm is only right token by token."""
+    return [1] * len(tokens) if FAMILIES[model_type][2][variant].get("_steps") else None
 
 
 def draw_case(folder, model_type, variant, name, seed):
@@ -124,18 +137,20 @@ def draw_case(folder, model_type, variant, name, seed):
         base["quantization"] = dict(quantization)
     if name == "mixed":
         base["quantization"] = mixed(base, seed)
-    tokens = [int(x) for x in Numbers(seed, "tokens", TOKENS).word() % np.uint32(96)]
+    count = FAMILIES[model_type][2][variant].get("_tokens", TOKENS)
+    tokens = [int(x) for x in Numbers(seed, "tokens", count).word() % np.uint32(96)]
     checkpoint = Checkpoint(base, seed, dtype)
     folder.mkdir(parents=True, exist_ok=True)
     return load(base, checkpoint, folder=folder), tokens
 
 
 def has_choices(model):
-    """Whether there are experts to choose from."""
-    return any("expert" in name or "switch" in name for name, _ in model.named_modules())
+    """Whether there are experts to choose from, or numbers to round."""
+    names = [name for name, _ in tree_flatten(model.parameters())]
+    return any(part in name for name in names for part in ("expert", "switch", "quant_key_scale"))
 
 
-def steady(model, tokens, right):
+def steady(model, tokens, parts, right):
     """Whether the result stays when each number of the weights is a little off, one way and the other."""
     weights = model.parameters()
     for nudge in (NUDGE, -NUDGE):
@@ -147,7 +162,9 @@ def steady(model, tokens, right):
             return x * (1 + mx.array(nudge * numbers.choice([-1, 1], x.shape), dtype=x.dtype))
 
         model.update(tree_map(change, weights))
-        if abs(logprobs(model, tokens) - right).max() > STEADY:
+        # What is minus infinity stays so.
+        changed = np.ma.masked_invalid(logprobs(model, tokens, parts)) - np.ma.masked_invalid(right)
+        if abs(changed).max() > STEADY:
             return False
     return True
 

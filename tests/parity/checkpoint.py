@@ -78,6 +78,10 @@ class Checkpoint:
             shape = tuple(value.shape)
             if path in matrices and leaf == "weight":
                 self.matrix(path, shape)
+            elif value.dtype == mx.uint8:
+                self.ternary(name, shape)
+            elif leaf == "weight_scale":
+                self.floats(name, shape, "value 0.25")
             elif not shape:
                 self.floats(name, shape, f"value {float(value)!r}")
             elif leaf in ("bias", "e_score_correction_bias", "sinks", "dt_bias") or leaf.endswith("_bias"):
@@ -86,6 +90,8 @@ class Checkpoint:
                 self.floats(name, shape, "norm")
             else:
                 fan_in = math.prod(shape[1:]) if "conv" in name else shape[-1]
+                # Gates of recurrences that are all but shut keep all but everything, and f32 no longer tells how much.
+                fan_in *= 16 if leaf == "recurrent_gate_weight" else 1
                 self.floats(name, shape, f"matrix {fan_in}")
         self.tensors = dict(sorted(self.tensors.items()))
 
@@ -121,6 +127,13 @@ class Checkpoint:
             data = words.view(np.uint8)
             words = np.where((data & 0x7F) == 0x7F, data & 0xFE, data).astype(np.uint8).view(np.uint32)
         self.tensors[name] = ("U32", shape, words.tobytes())
+
+    def ternary(self, name, shape):
+        """Bytes of four numbers from 0 to 2."""
+        self.recipes[name] = ["ternary", list(shape)]
+        data = (Numbers(self.seed, name, math.prod(shape)).word() & np.uint32(0xFF)).astype(np.uint8)
+        data &= ~((data & (data >> 1) & 0x55) << 1)
+        self.tensors[name] = ("U8", shape, data.tobytes())
 
     def scale_bytes(self, name, shape, mode, columns):
         """Scales that give the numbers about the spread of other matrices."""

@@ -30,6 +30,44 @@ def added_mask(h, cache):
 olmo.create_attention_mask = added_mask
 
 
+phi3small = importlib.import_module("mlx_lm.models.phi3small")
+
+
+class Phi3Small(phi3small.Model):
+    """Without the ids of the published vocabulary that a small one does not have."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        unused = [i for i in self._dummy_tokenizer_ids.tolist() if i < args.vocab_size]
+        self._dummy_tokenizer_ids = mx.array(unused, dtype=mx.int32)
+
+
+phi3small.Model = Phi3Small
+afm7 = importlib.import_module("mlx_lm.models.afm7")
+
+
+def to_quantized(self, group_size=64, bits=4, mode="affine", **_):
+    """mlx-lm's AFM knows nothing of modes, which MLX gives its layers."""
+    sizes = self.input_dims, self.output_dims
+    linear = afm7.FusedQuantizedLinear(*sizes, 32, 4)
+    nn.QuantizedLinear.__init__(linear, sizes[0], sum(sizes[1]), bias=False, group_size=group_size, bits=bits, mode=mode)
+    return linear
+
+
+afm7.FusedLinear.to_quantized = to_quantized
+
+
+def ternary_product(self, x, packed):
+    """In operations that every device has: mlx-lm has a kernel for Metal alone."""
+    rows = [(packed >> (2 * place)) & 3 for place in range(4)]
+    weight = mx.concatenate(rows, axis=0)[: self.out_features].astype(mx.float32) - 1
+    scale = 1 / self.weight_scale if self.invert_weight_scales else self.weight_scale
+    return (x @ weight.T) * scale
+
+
+importlib.import_module("mlx_lm.models.bitlinear_layers").BitLinear.execute_matmul_kernel = ternary_product
+
+
 class Embedding(nn.QuantizedEmbedding):
     """In f32: MLX makes bf16 of numbers that have no float format of their own."""
 
@@ -50,6 +88,10 @@ def load(config, checkpoint, upcast=True, folder=None):
         for module in model.modules():
             if type(module) is nn.QuantizedEmbedding:
                 module.__class__ = Embedding
+    if config["model_type"] == "phi3small":
+        # mlx-lm takes no note of this setting.
+        unused = config.get("dummy_token_indices") or []
+        model._dummy_tokenizer_ids = mx.array(unused, dtype=mx.int32)
     names = {name for name, _ in tree_flatten(model.parameters())}
     assert names == set(checkpoint.tensors), names ^ set(checkpoint.tensors)
     return model

@@ -65,12 +65,15 @@ def wrong(config):
         yield changed("traditional", lambda c: c.update(rope_traditional=traditional))
 
 
-def answers(config, checkpoint, tokens, whole=False):
-    """The model, its log-probabilities, and what is kept of them."""
+def answers(config, checkpoint, tokens, whole=False, steps=False):
+    """The model, its log-probabilities, and what is kept of them. `whole` and `steps` are for models that mlx-lm
+    computes right only in one piece, or only token by token."""
     model = load(config, checkpoint)
-    right = logprobs(model, tokens)
-    sliced = right if whole else logprobs(model, tokens, [13, 1, 9] + [1] * (len(tokens) - 23))
-    assert np.abs(sliced - right).max() < 3e-4, ("cache", np.abs(sliced - right).max())
+    right = logprobs(model, tokens, [1] * len(tokens) if steps else None)
+    sliced = right if whole or steps else logprobs(model, tokens, [13, 1, 9] + [1] * (len(tokens) - 23))
+    # What is minus infinity is so both times.
+    difference = np.ma.masked_invalid(sliced) - np.ma.masked_invalid(right)
+    assert np.abs(difference).max() < 3e-4, ("cache", np.abs(difference).max())
     top = np.argsort(-right, axis=-1, kind="stable")[:, :5]
     return model, right, {
         "checksum": checkpoint.checksum(),
@@ -122,9 +125,10 @@ def committed(wanted):
         if quantization is not None:
             base["quantization"] = dict(quantization)
         checkpoint = Checkpoint(base, seed, dtype)
-        tokens = [int(x) for x in Numbers(seed, "tokens", 32).word() % np.uint32(96)]
-        whole = FAMILIES[model_type][2][variant].get("_whole", False)
-        _, _, kept = answers(base, checkpoint, tokens, whole)
+        count = FAMILIES[model_type][2][variant].get("_tokens", 32)
+        tokens = [int(x) for x in Numbers(seed, "tokens", count).word() % np.uint32(96)]
+        ways = [FAMILIES[model_type][2][variant].get(way, False) for way in ("_whole", "_steps")]
+        _, _, kept = answers(base, checkpoint, tokens, *ways)
         yield f"{model_type}-{variant}-{name}", {
             "config": base, "seed": seed, "dtype": dtype, "tokens": tokens, "tensors": checkpoint.recipes, **kept,
         }  # fmt: skip

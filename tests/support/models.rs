@@ -100,6 +100,11 @@ impl KnownModel {
                 let bytes = words.map(valid).collect();
                 Tensor { dtype: safetensors::Dtype::U32, shape: shape.to_vec(), bytes }
             }
+            "ternary" => {
+                let byte = |i| numbers.word(i) as u8;
+                let bytes = (0..shape.iter().product()).map(byte).map(|byte| byte & !((byte & byte >> 1 & 0x55) << 1));
+                Tensor { dtype: safetensors::Dtype::U8, shape: shape.to_vec(), bytes: bytes.collect() }
+            }
             "mxfp4" | "mxfp8" | "nvfp4" => {
                 let spread = if kind == "mxfp8" { 100.0 } else { 2.9 };
                 let exponent = (1.6 / (size() as f64).sqrt() / spread).log2().round() as i64;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Indexer, Linear, Norm, Rope, Scan, StateSpace};
+use super::{Indexer, KvConv, KvRounding, Linear, Norm, Recurrence, Rope, Scan, SecondLook, SparseBlocks, StateSpace};
 
 /// What mixes positions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,6 +22,8 @@ pub enum Mixer {
     Linear(Box<LinearAttention>),
     /// Convolutions of keys and values, gated by queries.
     GatedConv(Box<GatedConv>),
+    /// A gated linear recurrence.
+    Recurrence(Box<Recurrence>),
     /// Nothing: the layer is a feed-forward block alone.
     None,
 }
@@ -258,8 +260,26 @@ pub struct Attention {
     /// Queries, keys and values in this order, then the gate if there is one: a tensor each, or one that holds all
     /// rows, or pieces of tensors. Queries (and gate) alone when `shares_kv_of` is set.
     pub qkv: Vec<Linear>,
+    /// Queries, keys and values are brought within ± this before anything else happens to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f32>,
+    /// A convolution of keys and values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conv: Option<Box<KvConv>>,
+    /// Rounding of keys and values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<Box<KvRounding>>,
+    /// Which blocks of positions are seen; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<SparseBlocks>,
+    /// How a layer that runs twice attends the second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_look: Option<Box<SecondLook>>,
     /// The output projection, `[hidden, heads * head_dim]`.
     pub output: Linear,
+    /// Norm of what goes into the output projection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_norm: Option<Box<Norm>>,
     /// Norm of queries: over each head, or over all heads together when it is as wide as they are.
     pub query_norm: Option<Norm>,
     /// Norm of keys, likewise.
@@ -344,19 +364,24 @@ impl Mixer {
         }
     }
 
-    /// Whether a state is kept instead of keys and values.
+    /// Whether a state is kept, instead of keys and values or beside them.
     pub fn is_recurrent(&self) -> bool {
         match self {
-            Self::Attention(_) | Self::Latent(_) | Self::None => false,
+            Self::Attention(attention) => attention.conv.is_some(),
+            Self::Latent(_) | Self::None => false,
             Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_) => true,
-            Self::Linear(_) | Self::GatedConv(_) => true,
+            Self::Linear(_) | Self::GatedConv(_) | Self::Recurrence(_) => true,
         }
     }
 
     /// Names of the tensors that are neither matrices nor norms.
     pub(super) fn vectors(&self) -> Vec<String> {
         match self {
-            Self::Attention(attention) => attention.sinks.iter().cloned().collect(),
+            Self::Attention(attention) => {
+                let conv = attention.conv.iter().flat_map(|conv| [&conv.key, &conv.value]);
+                let rounding = attention.rounding.iter().flat_map(|rounding| [&rounding.key, &rounding.value]);
+                attention.sinks.iter().chain(conv).chain(rounding).cloned().collect()
+            }
             Self::Latent(_) | Self::Linear(_) | Self::None => Vec::new(),
             Self::GatedConv(mixer) => mixer.conv.names().cloned().collect(),
             Self::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
@@ -364,12 +389,16 @@ impl Mixer {
                 [&delta.decay, &delta.step].into_iter().chain(delta.conv.names()).cloned().collect()
             }
             Self::StateSpace(space) => space.vectors(),
+            Self::Recurrence(recurrence) => recurrence.vectors(),
         }
     }
 
     pub(crate) fn linears(&self) -> Vec<&Linear> {
         match self {
-            Self::Attention(attention) => attention.qkv.iter().chain([&attention.output]).collect(),
+            Self::Attention(attention) => {
+                let gate = attention.second_look.iter().map(|look| &look.gate);
+                attention.qkv.iter().chain([&attention.output]).chain(gate).collect()
+            }
             Self::ShortConv(conv) => vec![&conv.input, &conv.output],
             Self::GatedDelta(delta) => {
                 let gates = delta.short_gates.iter().flat_map(|gates| [&gates.gate, &gates.decay]);
@@ -378,6 +407,7 @@ impl Mixer {
             Self::StateSpace(space) => space.linears(),
             Self::Linear(linear) => linear.input.iter().chain([&linear.output]).collect(),
             Self::GatedConv(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
+            Self::Recurrence(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
             Self::None => Vec::new(),
             Self::Latent(latent) => {
                 let query = latent.query.iter().flat_map(|query| &query.linear);
@@ -394,13 +424,10 @@ impl Mixer {
         match self {
             Self::Attention(attention) => {
                 let norms = [&attention.query_norm, &attention.key_norm, &attention.value_norm];
-                norms
-                    .into_iter()
-                    .flatten()
-                    .chain(attention.indexer.iter().flat_map(|indexer| indexer.norms()))
-                    .collect()
+                let indexer = attention.indexer.iter().flat_map(|indexer| indexer.norms());
+                norms.into_iter().flatten().chain(attention.output_norm.as_deref()).chain(indexer).collect()
             }
-            Self::ShortConv(_) | Self::None => Vec::new(),
+            Self::ShortConv(_) | Self::Recurrence(_) | Self::None => Vec::new(),
             Self::GatedDelta(delta) => vec![&delta.norm],
             Self::StateSpace(space) => space.norms(),
             Self::Linear(linear) => {

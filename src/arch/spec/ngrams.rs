@@ -62,8 +62,16 @@ mod tests {
 
     #[test]
     fn rows_are_numbers_of_the_last_tokens() {
-        let linear =
-            |outputs| Linear { name: String::new(), outputs, inputs: 4, bias: false, part: None, experts: None };
+        let linear = |outputs| Linear {
+            name: String::new(),
+            outputs,
+            inputs: 4,
+            bias: false,
+            part: None,
+            experts: None,
+            bare: false,
+            ternary: false,
+        };
         let table = |rows| NgramTable { tokens: 3, table: linear(rows), projection: linear(8) };
         assert_eq!(table(1_000_000).rows(&[], &[7, 8, 9], 100), [7, 8 + 700, 9 + 800 + 70_000]);
         assert_eq!(table(1_000_000).rows(&[5, 6], &[7], 100), [7 + 600 + 50_000]);

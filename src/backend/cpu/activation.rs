@@ -14,7 +14,7 @@ pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: boo
     let halves = if gated { 2 } else { 1 };
     let allowed = match activation {
         Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => gated,
-        Activation::Xielu { .. } => !gated,
+        Activation::Xielu { .. } | Activation::Rounded { .. } => !gated,
         _ => true,
     };
     if !x.width().is_multiple_of(halves) || !allowed {

@@ -190,6 +190,12 @@ fn attend(
     caches: &[&KvCache],
 ) -> Result<Tensor> {
     let format = cpu.format;
+    // What a query sees of a block of the cache is one range.
+    if let Some(sparse) = params.extras.blocks
+        && ![BLOCK, BLOCK / 2].contains(&sparse.size)
+    {
+        return Err(Error::internal(format!("sparse blocks of {} positions", sparse.size)));
+    }
     let blocks: Vec<_> = caches
         .iter()
         .map(|cache| {
@@ -240,6 +246,8 @@ fn tiles<'a>(
                     chunk: params.extras.chunk,
                     softcap: params.extras.softcap,
                     chosen: params.extras.chosen.and_then(|choice| choice.of(index, first, kv_head, heads.kv_heads)),
+                    sparse: params.extras.blocks,
+                    head: kv_head * heads.group,
                 };
                 let visible = queries.visible();
                 let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);

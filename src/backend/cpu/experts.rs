@@ -40,22 +40,18 @@ impl Experts {
     /// Takes over stacked matrices, as a view for each expert.
     pub(super) fn load(level: Level, data: &ExpertsData) -> Result<Self> {
         let count = data.count;
-        if count == 0 || data.gate_up.iter().chain([&data.down]).any(|matrix| !matrix.outputs.is_multiple_of(count)) {
+        if count == 0 || data.gate_up.iter().chain([&data.down]).any(|matrix| !matrix.outputs().is_multiple_of(count)) {
             return Err(Error::internal(format!("matrices that do not hold {count} experts")));
         }
-        let of_expert = |matrix: &crate::weights::LinearData, expert: usize| {
-            let rows = matrix.outputs / count;
-            matrix.rows(expert * rows..(expert + 1) * rows)
-        };
         let expert = |index: usize| {
-            let gate_up: Vec<_> = data.gate_up.iter().map(|matrix| of_expert(matrix, index)).collect();
+            let gate_up = data.gate_up.iter().map(|matrix| matrix.expert(index, count)).collect::<Result<Vec<_>>>()?;
             Ok(Expert {
                 gate_up: Linear::load(level, &gate_up)?,
-                down: Linear::load(level, &[of_expert(&data.down, index)])?,
+                down: Linear::load(level, &[data.down.expert(index, count)?])?,
             })
         };
         let experts = (0..count).map(expert).collect::<Result<_>>()?;
-        Ok(Self { experts, activation: data.activation, gated: data.gated, outputs: data.down.outputs / count })
+        Ok(Self { experts, activation: data.activation, gated: data.gated, outputs: data.down.outputs() / count })
     }
 }
 

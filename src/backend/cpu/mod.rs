@@ -224,6 +224,10 @@ impl Backend for Cpu {
         streams::scale_columns(self, x, factors)
     }
 
+    fn add_columns(&self, x: &Tensor, numbers: &Vec<f32>) -> Result<Tensor> {
+        streams::add_columns(self, x, numbers)
+    }
+
     fn mix_streams(&self, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
         streams::mix_streams(self, inputs, coefficients, outputs)
     }
@@ -282,6 +286,17 @@ impl Backend for Cpu {
         states: &mut [State],
     ) -> Result<Tensor> {
         recurrent::state_space(self, input, params, rows, states)
+    }
+
+    fn recurrence(
+        &self,
+        x: &Tensor,
+        gate: &Tensor,
+        decay: &Vec<f32>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        recurrent::recurrence(self, x, gate, decay, rows, states)
     }
 
     fn experts(

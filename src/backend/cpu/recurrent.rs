@@ -270,6 +270,50 @@ pub(super) fn state_space(
     Ok(Tensor::new(out, rows.len(), width))
 }
 
+/// See [`Backend::recurrence`](crate::backend::Backend::recurrence).
+pub(super) fn recurrence(
+    cpu: &Cpu,
+    x: &Tensor,
+    gate: &Tensor,
+    decay: &[f32],
+    rows: &Rows,
+    states: &mut [State],
+) -> Result<Tensor> {
+    let width = decay.len();
+    check(rows, states, &[(x, width), (gate, width)])?;
+    let (x, gate) = (x.data(), gate.data());
+    let mut out = cpu.arena.allocate(rows.len() * width)?;
+    let together = (SERIAL_NUMBERS / 64).clamp(1, width.max(1));
+    for (segment, state) in rows.segments().iter().zip(states) {
+        let begins = state.memory.is_empty();
+        let mut memory = memory_of(cpu, state, width)?;
+        let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
+        cpu.run(segment.len * width > SERIAL_NUMBERS, width.div_ceil(together), |_, chunk| {
+            let first = chunk * together;
+            let count = together.min(width - first);
+            // SAFETY: chunks don't share columns.
+            let memory = unsafe { memories.part(first, count) };
+            for row in segment.start..segment.start + segment.len {
+                let at = row * width + first;
+                // SAFETY: chunks don't share columns.
+                let out = unsafe { shared.part(at, count) };
+                let columns = memory.iter_mut().zip(&x[at..]).zip(&gate[at..]).zip(&decay[first..]).zip(out);
+                for ((((kept, x), gate), decay), out) in columns {
+                    let logarithm = f64::from(*decay) * f64::from(sigmoid(*gate));
+                    let taken = match begins && row == segment.start {
+                        true => 1.0,
+                        false => (-(2.0 * logarithm).exp_m1()).sqrt() as f32,
+                    };
+                    *kept = logarithm.exp() as f32 * *kept + taken * x;
+                    *out = *kept;
+                }
+            }
+        })?;
+        state.memory = (*memory).into();
+    }
+    Ok(Tensor::new(out, rows.len(), width))
+}
+
 /// `clamp(softplus(step + bias), limits)`.
 fn steps(cpu: &Cpu, step: &Tensor, params: &ScanParams<'_, Cpu>) -> Result<Tensor> {
     let (heads, data, biases, [low, high]) = (step.width(), step.data(), params.bias, params.spec.limits);

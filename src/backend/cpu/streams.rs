@@ -18,6 +18,19 @@ pub(super) fn scale_columns(cpu: &Cpu, x: &Tensor, factors: &[f32]) -> Result<Te
     })
 }
 
+/// Each column plus its number.
+pub(super) fn add_columns(cpu: &Cpu, x: &Tensor, numbers: &[f32]) -> Result<Tensor> {
+    x.expect_width(numbers.len(), "numbers of columns")?;
+    let (width, data) = (x.width(), x.data());
+    rows(cpu, x.rows(), width, |first, out| {
+        for (row, out) in data[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            for ((out, x), number) in out.iter_mut().zip(row).zip(numbers) {
+                *out = x + number;
+            }
+        }
+    })
+}
+
 /// See [`Backend::mix_streams`](crate::backend::Backend::mix_streams).
 pub(super) fn mix_streams(cpu: &Cpu, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
     let of_row = inputs.len() * outputs;

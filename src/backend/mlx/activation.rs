@@ -43,6 +43,14 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             gelu_tanh(&ops::maximum(x.subtract(bound)?, &number(0.0)?)?)?
         }
         Activation::Relu2 => ops::maximum(x, &number(0.0)?)?.square()?,
+        Activation::Rounded { step } => {
+            // In f32, as mlx-lm has it.
+            let step = Array::from_f32(step);
+            let steps = ops::round(wide(x)?.divide(&step)?, 0)?;
+            let steps = ops::maximum(ops::minimum(steps, Array::from_f32(127.0))?, Array::from_f32(-128.0))?;
+            cast(steps.multiply(&step)?, x.dtype())?
+        }
+        Activation::Clamp { limit } => ops::maximum(ops::minimum(x, &number(limit)?)?, &number(-limit)?)?,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = number(softplus(alpha_p))?;
             let negative = number(beta + softplus(alpha_n))?;

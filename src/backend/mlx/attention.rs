@@ -10,7 +10,7 @@ use super::index::Chosen;
 use super::linear::cast;
 use super::norm::{Norm, scalar};
 use super::{Mlx, raw};
-use crate::arch::spec::{self, QueryGrowth};
+use crate::arch::spec::{self, QueryGrowth, SparseBlocks};
 use crate::backend::{AttentionParams, Cache, Rows, Segment};
 
 /// Prepared rotary frequencies.
@@ -233,6 +233,9 @@ fn attend(
         Some(window) if segment.len > 1 => Some(mask(segment, *start, window, None)?),
         _ => None,
     };
+    if let Some(blocks) = params.extras.blocks {
+        return attend_sparsely(queries, visible, segment, params, blocks);
+    }
     let sinks = params.extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
     let y = match (keys, values) {
         (Positions::Floats(keys), Positions::Floats(values)) if params.extras.softcap.is_none() => {
@@ -252,11 +255,60 @@ fn attend(
             composed(queries, visible, mask.as_ref(), sinks.as_ref(), params)?
         }
     };
+    flat(&y, segment, params)
+}
+
+/// `[1, heads, rows, head_dim]` as `[rows, heads * head_dim]`.
+fn flat(y: &Array, segment: &Segment, params: &AttentionParams<'_, Mlx>) -> Result<Array> {
     let shape = [raw::dim(segment.len)?, raw::dim(params.heads * params.head_dim)?];
     if segment.len == 1 {
         return Ok(y.reshape(&shape)?);
     }
     Ok(y.transpose_axes(&[0, 2, 1, 3])?.reshape(&shape)?)
+}
+
+/// Attention whose heads see blocks of their own.
+fn attend_sparsely(
+    queries: &Array,
+    visible: &Visible,
+    segment: &Segment,
+    params: &AttentionParams<'_, Mlx>,
+    blocks: SparseBlocks,
+) -> Result<Array> {
+    let extras = &params.extras;
+    if params.window.is_some() || extras.chunk.is_some() || extras.sinks.is_some() {
+        return Err(Fault::internal("sparse blocks together with a window, a chunk or sinks"));
+    }
+    let mask = sparse_mask(segment, visible.start, params.heads, blocks)?;
+    let y = match (&visible.keys, &visible.values) {
+        (Positions::Floats(keys), Positions::Floats(values)) if extras.softcap.is_none() => {
+            let mask = mask.expand_dims(0)?;
+            fast::scaled_dot_product_attention(queries, keys, values, params.scale, Some(Mask::Array(&mask)), None)?
+        }
+        _ => {
+            let (kv_heads, group) = (raw::dim(params.kv_heads)?, raw::dim(params.heads / params.kv_heads.max(1))?);
+            let mask = mask.reshape(&[kv_heads, group, mask.dim(1), mask.dim(2)])?;
+            composed(queries, visible, Some(&mask), None, params)?
+        }
+    };
+    flat(&y, segment, params)
+}
+
+/// `[heads, rows, positions]`: which positions from `start` on each row of the segment sees.
+fn sparse_mask(segment: &Segment, start: usize, heads: usize, blocks: SparseBlocks) -> Result<Array> {
+    let number = |number: usize| Ok::<_, Fault>(Array::from_int(raw::dim(number)?));
+    let range = |first: usize, end: usize, axes: &[i32]| {
+        Ok::<_, Fault>(ops::arange::<i32, i32>(raw::dim(first)?, raw::dim(end)?, None)?.expand_dims_axes(axes)?)
+    };
+    let end = segment.position + segment.len;
+    let rows = range(segment.position, end, &[0, 2])?;
+    let positions = range(start, end, &[0, 1])?;
+    let size = number(blocks.size)?;
+    let (own, other) = (rows.floor_divide(&size)?, positions.floor_divide(&size)?);
+    let near = own.subtract(&other)?.lt(number(blocks.local)?)?;
+    let shifted = other.add(range(1, heads + 1, &[1, 2])?)?;
+    let strided = shifted.remainder(number(blocks.stride)?)?.eq(number(0)?)?;
+    Ok(positions.le(&rows)?.logical_and(near.logical_or(strided)?)?)
 }
 
 /// Attention that MLX has no kernel for: its scores are capped, or it reads codes.

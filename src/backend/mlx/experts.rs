@@ -9,7 +9,8 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::raw::{self, Packed};
 use crate::arch::spec::{Activation, Groups, QuantizationFormat, Routing, Score};
-use crate::backend::{ExpertsData, RoutingParams};
+use crate::backend::{ExpertsData, RoutingParams, StackData};
+use crate::error::Error;
 use crate::weights::{LinearData, Matrix, TensorView};
 
 /// From this many visits on they are sorted by expert, so that its weights are read once (as in mlx-lm).
@@ -72,25 +73,35 @@ impl Experts {
 
 impl Stacked {
     /// Matrices side by side; those that are stored alike become one.
-    fn load(parts: &[LinearData], experts: usize, exact: bool) -> Result<Vec<Self>> {
-        let mut alike: Vec<Vec<&LinearData>> = Vec::new();
-        for part in parts {
+    fn load(parts: &[StackData], experts: usize, exact: bool) -> Result<Vec<Self>> {
+        let mut alike: Vec<Vec<&[LinearData]>> = Vec::new();
+        for StackData { parts: part } in parts {
+            let [first, rest @ ..] = &**part else { return Err(Fault::internal("experts without a matrix")) };
+            if rest.iter().any(|other| !stored_alike(first, other)) {
+                return Err(Fault(
+                    Error::unsupported("experts of one layer in different formats")
+                        .with_hint("convert the model with one format for all experts of a layer"),
+                ));
+            }
             match alike.last_mut() {
-                Some(last) if stored_alike(last[0], part) => last.push(part),
+                Some(last) if stored_alike(&last[0][0], first) => last.push(part),
                 _ => alike.push(vec![part]),
             }
         }
         alike.into_iter().map(|parts| Self::load_alike(&parts, experts, exact)).collect()
     }
 
-    fn load_alike(parts: &[&LinearData], experts: usize, exact: bool) -> Result<Self> {
+    fn load_alike(parts: &[&[LinearData]], experts: usize, exact: bool) -> Result<Self> {
+        let [[first, ..], ..] = parts else { return Err(Fault::internal("experts without a matrix")) };
         let stack = |tensor: fn(&LinearData) -> Option<&TensorView>, is_float: bool| -> Result<Option<Array>> {
             let mut arrays = Vec::with_capacity(parts.len());
             for part in parts {
-                let Some(view) = tensor(part) else { return Ok(None) };
-                let array = raw::from_view(view)?;
-                let columns = if view.shape.len() > 1 { view.shape.last().copied().unwrap_or(1) } else { 1 };
-                arrays.push(array.reshape(&[raw::dim(experts)?, -1, raw::dim(columns)?])?);
+                let views: Option<Vec<&TensorView>> = part.iter().map(tensor).collect();
+                let Some(views) = views else { return Ok(None) };
+                let each = views.iter().map(|view| raw::from_view(view)).collect::<Result<Vec<_>>>()?;
+                let array = ops::concatenate(&each, 0)?;
+                let columns = if array.ndim() > 1 { array.dim(-1) } else { 1 };
+                arrays.push(array.reshape(&[raw::dim(experts)?, -1, columns])?);
             }
             let all = ops::concatenate(&arrays, 1)?;
             Ok(Some(if exact && is_float { cast(all, Dtype::Float32)? } else { all }))
@@ -100,14 +111,14 @@ impl Stacked {
             Some(bias) => Some(bias.squeeze_axes(&[2])?),
             None => None,
         };
-        let numbers = match &parts[0].matrix {
+        let numbers = match &first.matrix {
             Matrix::Dense(_) => {
                 let weight = need(stack(|part| weight(&part.matrix), true)?)?;
                 Numbers::Dense(weight.swap_axes(1, 2)?)
             }
             Matrix::Affine { format, .. } | Matrix::Float { format, .. } => Numbers::Quantized {
                 codes: need(stack(|part| weight(&part.matrix), false)?)?,
-                scales: need(stack(|part| scales(&part.matrix), matches!(parts[0].matrix, Matrix::Affine { .. }))?)?,
+                scales: need(stack(|part| scales(&part.matrix), matches!(first.matrix, Matrix::Affine { .. }))?)?,
                 biases: stack(|part| biases(&part.matrix), true)?,
                 format: *format,
             },
@@ -117,7 +128,7 @@ impl Stacked {
 
     /// One stored matrix.
     pub fn load_one(data: &LinearData, count: usize, exact: bool) -> Result<Self> {
-        let stacked = Self::load_alike(&[data], count, exact)?;
+        let stacked = Self::load_alike(&[std::slice::from_ref(data)], count, exact)?;
         transforms::eval(stacked.arrays())?;
         Ok(stacked)
     }
@@ -129,6 +140,10 @@ impl Stacked {
             Numbers::Quantized { codes, scales, biases, format } => {
                 Packed { codes, scales, biases: biases.as_ref(), format: *format }.matmul(x)?
             }
+        };
+        let y = match &self.bias {
+            Some(bias) => y.add(bias.expand_dims(1)?)?,
+            None => y,
         };
         cast(y, x.dtype())
     }

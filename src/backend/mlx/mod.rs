@@ -33,6 +33,7 @@ mod linear;
 mod norm;
 #[allow(unsafe_code)]
 mod raw;
+mod recurrence;
 mod recurrent;
 mod state_space;
 mod streams;
@@ -209,6 +210,10 @@ impl Backend for Mlx {
         self.run(|| Ok(x.0.multiply(cast(factors.reshape(factors.shape())?, x.0.dtype())?)?.into()))
     }
 
+    fn add_columns(&self, x: &Tensor, numbers: &Array) -> Result<Tensor> {
+        self.run(|| Ok(x.0.add(cast(numbers.reshape(numbers.shape())?, x.0.dtype())?)?.into()))
+    }
+
     fn mix_streams(&self, inputs: &[Tensor], coefficients: &Tensor, outputs: usize) -> Result<Vec<Tensor>> {
         self.run(|| streams::mix_streams(inputs, &coefficients.0, outputs))
     }
@@ -267,6 +272,17 @@ impl Backend for Mlx {
         states: &mut [State],
     ) -> Result<Tensor> {
         self.run(|| Ok(state_space::state_space(input, params, rows, states)?.into()))
+    }
+
+    fn recurrence(
+        &self,
+        x: &Tensor,
+        gate: &Tensor,
+        decay: &Array,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<Tensor> {
+        self.run(|| Ok(recurrence::recurrence(&x.0, &gate.0, decay, rows, states)?.into()))
     }
 
     fn experts(

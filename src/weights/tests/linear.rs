@@ -14,6 +14,7 @@ fn of_size(size: usize) -> Norm {
     Norm {
         kind: NormKind::Rms,
         weights,
+        by_head: false,
         times: None,
         bias: None,
         size,
@@ -25,7 +26,7 @@ fn of_size(size: usize) -> Norm {
 }
 
 fn spec(bias: bool) -> Linear {
-    Linear { name: "l".into(), outputs: 8, inputs: 128, bias, part: None, experts: None }
+    Linear { name: "l".into(), outputs: 8, inputs: 128, bias, part: None, experts: None, bare: false, ternary: false }
 }
 
 fn quantization(bits: usize, group_size: usize) -> Quantization {

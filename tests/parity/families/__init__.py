@@ -4,6 +4,8 @@
 from . import dense, experts, latent, multimodal, recurrent
 from .common import BASE
 
+# What a variant says to the bench.
+FLAGS = {"_floats", "_steps", "_tokens", "_whole"}
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = dict(
     sorted((dense.FAMILIES | experts.FAMILIES | latent.FAMILIES | multimodal.FAMILIES | recurrent.FAMILIES).items())
@@ -27,5 +29,5 @@ def config(model_type, variant):
     """The configuration of a variant."""
     changes = FAMILIES[model_type][2][variant]
     merged = BASE | {"model_type": model_type} | changes
-    kept = {key: value for key, value in merged.items() if not key.startswith("_")}
+    kept = {key: value for key, value in merged.items() if key not in FLAGS}
     return {key: value for key, value in kept.items() if value is not None or changes.get(key, 0) is None}

@@ -27,6 +27,18 @@ LLAMA4 = {
     "num_hidden_layers": 3,
 }  # fmt: skip
 
+PHI3_SMALL = {
+    "ff_intermediate_size": 96, "gegelu_limit": 1.5, "layer_norm_epsilon": 0.01, "dense_attention_every_n_layers": 2,
+    "mup_attn_multiplier": 1.5, "mup_embedding_multiplier": 3.0, "mup_width_multiplier": 2.0,
+    "blocksparse_block_size": 32, "blocksparse_num_local_blocks": 1, "blocksparse_vert_stride": 2,
+    "vocab_size": 104, "dummy_token_indices": [97, 100, 101], "_steps": True,
+    "_tokens": 72,
+}  # fmt: skip
+AFM = {
+    "hidden_dim": 64, "num_layers": 3, "num_kv_reuse_layers": 1, "num_heads": 4, "num_kv_heads": 2,
+    "hidden_dim_scale_factor": 1.5, "rms_norm_eps": 0.01,
+}  # fmt: skip
+
 FAMILIES = {
     "llama": ("GQA, rope scaling, sliding layers", [], {
         "plain": {"num_hidden_layers": 3},
@@ -402,5 +414,47 @@ FAMILIES = {
             "rope_scaling": LLAMA3,
         },
         "bare": {"loop_loss_weights": [0.5], "skip_loop_final_norm": True, "head_dim": 16},
+    }),
+    "bitnet": ("ternary matrices, squared ReLU with a gate, norms before the last projections", [], {
+        "plain": {"num_hidden_layers": 3, "max_position_embeddings": None},
+        "biases": {
+            "head_dim": 16, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
+            "rope_traditional": True, "num_key_value_heads": 4,
+        },
+        "llama3": {
+            "rope_scaling": LLAMA3, "hidden_size": 128, "intermediate_size": 160, "num_key_value_heads": 1,
+            "quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear"},
+        },
+    }),
+    "phi3small": ("sparse blocks that differ from head to head, limited GEGLU, muP", [
+        "dense_attention_every_n_layers", "max_position_embeddings",
+    ], {
+        "plain": PHI3_SMALL,
+        "other": PHI3_SMALL | {
+            "mup_use_scaling": False, "mup_embedding_multiplier": 0, "mup_width_multiplier": 0,
+            "rope_embedding_base": 500.0, "rope_position_scale": 0.5, "blocksparse_vert_stride": 3,
+            "gegelu_limit": 4.0, "num_hidden_layers": 3, "num_key_value_heads": 1, "dummy_token_indices": None,
+        },
+        "large": PHI3_SMALL | {"blocksparse_block_size": 64, "mup_attn_multiplier": 2.0},
+    }),
+    "talkie": ("norms without weights, learned factors of branches, the embedding added after every layer", [
+        "max_position_embeddings",
+    ], {
+        "plain": {"head_dim": 16},
+        "wide": {"head_dim": 32, "num_hidden_layers": 3, "num_attention_heads": 3, "rms_norm_eps": 0.1},
+    }),
+    "afm7": ("keys and values rounded to 8 bits, last layers that share them", [], {
+        "plain": AFM,
+        "other": AFM | {
+            "num_layers": 5, "num_kv_reuse_layers": 2, "num_kv_heads": 1, "hidden_dim_scale_factor": 2.0,
+            "rope_theta": 500.0, "rms_norm_eps": 0.05,
+        },
+    }),
+    "iquestloopcoder": ("layers that run twice and attend twice the second time", ["loop_num"], {
+        "plain": {"head_dim": 16, "loop_window_size": 9, "num_hidden_layers": 3},
+        "biases": {
+            "head_dim": 32, "loop_window_size": 7, "attention_bias": True, "mlp_bias": True,
+            "tie_word_embeddings": True, "rope_scaling": LLAMA3, "max_position_embeddings": 256,
+        },
     }),
 }  # fmt: skip

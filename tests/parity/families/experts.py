@@ -69,6 +69,21 @@ LLAMA4_MOE = {
 }  # fmt: skip
 
 FAMILIES = {
+    "dbrx": ("clipped queries, keys and values, layer norms, experts in tensors of their own", [], {
+        "plain": {
+            "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 512,
+            "attn_config": {"kv_n_heads": 2, "clip_qkv": 1.5, "rope_theta": 10000.0},
+            "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 6, "moe_top_k": 3},
+        },
+        "wide": {
+            "d_model": 128, "n_layers": 3, "n_heads": 8, "max_seq_len": 512,
+            "attn_config": {"kv_n_heads": 8, "clip_qkv": 2.5, "rope_theta": 500.0},
+            "ffn_config": {
+                "ffn_hidden_size": 96, "moe_num_experts": 4, "moe_top_k": 1, "moe_normalize_expert_weights": 1,
+                "ffn_act_fn": {"name": "silu"},
+            },
+        },
+    }),
     "qwen3_moe": ("experts, norms on heads", ["max_position_embeddings", "rope_scaling"], {
         "plain": MOE | {
             "head_dim": 16, "decoder_sparse_step": 1, "mlp_only_layers": [], "tie_word_embeddings": False,

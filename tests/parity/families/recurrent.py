@@ -61,6 +61,14 @@ BAILING_V3 = {
     "v_head_dim": 16, "num_key_value_heads": None,
 }  # fmt: skip
 
+RECURRENT_GEMMA = {
+    "num_hidden_layers": 3, "attention_bias": False, "conv1d_width": 4, "logits_soft_cap": 5.0, "num_key_value_heads": 1,
+    "attention_window_size": 9, "lru_width": 64, "intermediate_size": 192,
+}  # fmt: skip
+BAICHUAN = {
+    "num_hidden_layers": 3, "sliding_window": 9, "sliding_window_layers": [0, 2], "conv_window": 2,
+}  # fmt: skip
+
 FAMILIES = {
     "lfm2": ("short convolutions, norms on heads", ["max_position_embeddings"], {
         "plain": LFM | {
@@ -271,6 +279,24 @@ FAMILIES = {
             "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.5, "head_dim": 32,
             "q_lora_rank": None, "short_conv_kernel_size": 3, "kda_lower_bound": -2.0, "tie_word_embeddings": True,
             "rope_scaling": LINEAR, "num_hidden_layers": 5, "layer_group_size": 3, "v_head_dim": 32,
+        },
+    }),
+    "recurrent_gemma": ("gated linear recurrences, attention within a window", [
+        "attention_bias", "max_position_embeddings",
+    ], {
+        "plain": RECURRENT_GEMMA | {"block_types": ["recurrent", "recurrent", "attention"]},
+        "other": RECURRENT_GEMMA | {
+            "_block_types": ["recurrent", "attention"], "logits_soft_cap": 0.0, "attention_window_size": 7,
+            "embeddings_scale_by_sqrt_dim": False, "num_attention_heads": 2, "rms_norm_eps": 0.1,
+        },
+    }),
+    "baichuan_m1": ("convolutions of keys and values, sliding layers with heads of their own", [
+        "conv_window", "tie_word_embeddings",
+    ], {
+        "plain": BAICHUAN,
+        "other": BAICHUAN | {
+            "sliding_window_layers": [1], "sliding_window": 7, "num_swa_attention_heads": 2,
+            "num_swa_key_value_heads": 1,
         },
     }),
 }  # fmt: skip

@@ -144,6 +144,12 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
             let positive = s.max(x, s.splat(0.0));
             s.mul(positive, positive)
         }
+        Activation::Rounded { step } => {
+            let mut lanes: Lanes = [0.0; LANES];
+            s.store(x, &mut lanes);
+            s.load(&lanes.map(|x| (x / step).round_ties_even().clamp(-128.0, 127.0) * step))
+        }
+        Activation::Clamp { limit } => s.max(min(s, x, s.splat(limit)), s.splat(-limit)),
         // Gated only, and computed above.
         Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => x,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {

@@ -246,7 +246,7 @@ impl Room<'_> {
         let count = queries.count();
         let scales: &[Lanes; COLUMNS] = self.value_scales.first_chunk().unwrap_or(&[[0.0; LANES]; COLUMNS]);
         for (query, row) in self.scores.iter_mut().enumerate().take(count) {
-            if queries.sees_in_block(query / queries.group, block).is_empty() {
+            if queries.sees_in_block(query, block).is_empty() {
                 row.as_flattened_mut().fill(0.0);
                 (self.keep[query], self.largest[query]) = (1.0, 0.0);
                 continue;

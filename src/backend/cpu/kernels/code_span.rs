@@ -231,7 +231,7 @@ impl Room<'_> {
         let groups = self.scales.len() / 4;
         let (scales, biases) = self.scales[2 * groups..].split_at(groups);
         for (query, row) in self.scores.iter_mut().enumerate().take(count) {
-            if queries.sees_in_block(query / queries.group, block).is_empty() {
+            if queries.sees_in_block(query, block).is_empty() {
                 row.as_flattened_mut().fill(0.0);
                 self.keep[query] = 1.0;
             } else {

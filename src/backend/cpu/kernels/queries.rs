@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::head::BLOCK;
 use super::super::simd::{Bytes, Kernel, LANES, Lanes, Simd, exp, exp_one, padded};
 use super::activate::softcap;
+use crate::arch::spec::SparseBlocks;
 
 /// Columns of 16 positions in a block.
 pub(super) const COLUMNS: usize = BLOCK / LANES;
@@ -33,6 +34,10 @@ pub(in super::super) struct Queries<'a> {
     pub softcap: Option<f32>,
     /// The positions that each position sees, of all of these.
     pub chosen: Option<Chosen<'a>>,
+    /// Which blocks of positions are seen, whole blocks of the cache or halves of them.
+    pub sparse: Option<SparseBlocks>,
+    /// Number of the first query head.
+    pub head: usize,
 }
 
 /// Positions as bits, 64 (a block) in a word.
@@ -63,18 +68,23 @@ impl Queries<'_> {
         end.saturating_sub(self.window).max(chunk)..end
     }
 
-    /// The part of [`sees`](Self::sees) in a block, counted from its start; empty when nothing.
+    /// The positions that a query sees in a block, counted from its start; empty when none.
     #[inline(always)]
-    pub(super) fn sees_in_block(&self, index: usize, block: usize) -> Range<usize> {
-        let sees = self.sees(index);
+    pub(super) fn sees_in_block(&self, query: usize, block: usize) -> Range<usize> {
+        let sees = self.sees(query / self.group);
         let first = block * BLOCK;
-        let sees = sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK);
-        let Some(chosen) = self.chosen else { return sees };
-        let bits = chosen.bits[index * chosen.stride + block];
-        // Of a block of which nothing is chosen, nothing is seen.
-        let (first, end) = (bits.trailing_zeros() as usize, BLOCK - bits.leading_zeros() as usize);
-        let sees = sees.start.max(first)..sees.end.min(end);
-        if sees.is_empty() || bits >> sees.start << sees.start << (BLOCK - sees.end) == 0 { 0..0 } else { sees }
+        let seen = sees.start.saturating_sub(first).min(BLOCK)..sees.end.saturating_sub(first).min(BLOCK);
+        match (self.sparse, self.chosen) {
+            (None, None) => seen,
+            (Some(sparse), _) => self.sees_sparsely(sparse, query, first, seen),
+            (None, Some(chosen)) => {
+                let bits = chosen.bits[query / self.group * chosen.stride + block];
+                // Of a block of which nothing is chosen, nothing is seen.
+                let (first, end) = (bits.trailing_zeros() as usize, BLOCK - bits.leading_zeros() as usize);
+                let sees = seen.start.max(first)..seen.end.min(end);
+                if sees.is_empty() || bits >> sees.start << sees.start << (BLOCK - sees.end) == 0 { 0..0 } else { sees }
+            }
+        }
     }
 
     /// Takes away the scores of positions of a block that are not chosen.
@@ -90,12 +100,27 @@ impl Queries<'_> {
         }
     }
 
+    /// What is left of positions, counted from `first`, where not all blocks are seen.
+    fn sees_sparsely(&self, sparse: SparseBlocks, query: usize, first: usize, seen: Range<usize>) -> Range<usize> {
+        let (head, position) = (self.head + query % self.group, self.position + query / self.group);
+        let (mut start, mut end) = (BLOCK, 0);
+        for at in (0..BLOCK).step_by(sparse.size) {
+            let part = at.max(seen.start)..(at + sparse.size).min(seen.end);
+            if !part.is_empty() && sparse.sees(head, position, first + at) {
+                (start, end) = (start.min(part.start), end.max(part.end));
+            }
+        }
+        start.min(end)..end
+    }
+
     /// From the first to the last position of a block that any of them sees; empty when none.
     #[inline(always)]
     pub(super) fn visible_in_block(&self, block: usize) -> Range<usize> {
         let (mut first, mut end) = (BLOCK, 0);
-        for index in 0..self.positions {
-            let sees = self.sees_in_block(index, block);
+        // Without sparse blocks all queries of a position see the same.
+        let step = if self.sparse.is_some() { 1 } else { self.group };
+        for query in (0..self.count()).step_by(step) {
+            let sees = self.sees_in_block(query, block);
             if !sees.is_empty() {
                 (first, end) = (first.min(sees.start), end.max(sees.end));
             }
@@ -200,7 +225,7 @@ pub(super) fn rescale<S: Bytes>(
 ) {
     let count = queries.count();
     for (query, row) in scores.iter_mut().enumerate().take(count) {
-        let sees = queries.sees_in_block(query / queries.group, block);
+        let sees = queries.sees_in_block(query, block);
         if let Some(cap) = queries.softcap {
             for scores in row.iter_mut() {
                 s.store(softcap(s, s.load(scores), cap), scores);

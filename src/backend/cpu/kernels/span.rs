@@ -59,7 +59,7 @@ impl Kernel for Span<'_, '_> {
             let columns = first / LANES..end.div_ceil(LANES);
             Panel { matrix: keys, out: scores, stride: BLOCK / LANES, columns, keep: None }.multiply(s, rows, count);
             for query in 0..count {
-                let sees = queries.sees_in_block(query / queries.group, block);
+                let sees = queries.sees_in_block(query, block);
                 let row = &mut scores[query * BLOCK..][..BLOCK];
                 if let Some(cap) = queries.softcap {
                     for scores in row.as_chunks_mut().0 {

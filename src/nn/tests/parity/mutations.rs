@@ -91,6 +91,50 @@ const CHANGES: &[(&str, Change)] = &[
         attention(spec)?.scale *= 1.1;
         Some(())
     }),
+    ("gates of the recurrence exchanged", |spec| {
+        spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+            Mixer::Recurrence(mixer) => {
+                std::mem::swap(&mut mixer.input_gate, &mut mixer.keep_gate);
+                Some(())
+            }
+            _ => None,
+        })
+    }),
+    ("norm before the output skipped", |spec| drop_it(&mut attention(spec)?.output_norm)),
+    ("norm before the last matrix skipped", |spec| match &mut first(spec)?.ffn {
+        Ffn::Dense(mlp) => drop_it(&mut mlp.norm),
+        _ => None,
+    }),
+    ("gains dropped", |spec| drop_it(&mut first(spec)?.gains)),
+    ("gain of logits dropped", |spec| drop_it(&mut spec.logit_gain)),
+    ("unused ids", |spec| spec.unused_ids.pop().map(|_| ())),
+    ("length of the head's rows", |spec| spec.head_normed.then(|| spec.head_normed = false)),
+    ("convolution of keys and values", |spec| {
+        let conv = attention(spec)?.conv.as_mut()?;
+        std::mem::swap(&mut conv.key, &mut conv.value);
+        Some(())
+    }),
+    ("rounding of keys and values dropped", |spec| drop_it(&mut attention(spec)?.rounding)),
+    ("sparse blocks dropped", |spec| drop_it(&mut attention(spec)?.blocks)),
+    ("stride of sparse blocks", |spec| {
+        attention(spec)?.blocks.as_mut()?.stride += 1;
+        Some(())
+    }),
+    ("second look at the layer before", |spec| {
+        let attention = find(spec, |attention| {
+            attention.second_look.as_ref().is_some_and(|look| look.first.is_some_and(|first| first > 0))
+        })?;
+        *attention.second_look.as_mut()?.first.as_mut()? -= 1;
+        Some(())
+    }),
+    ("gate and up apart", |spec| match &mut first(spec)?.ffn {
+        Ffn::Dense(mlp) if mlp.interleaved => {
+            mlp.interleaved = false;
+            Some(())
+        }
+        _ => None,
+    }),
+    ("clip of queries, keys, values", |spec| drop_it(&mut attention(spec)?.clip)),
     ("cap of scores", |spec| drop_it(&mut attention(spec)?.softcap)),
     ("sinks dropped", |spec| drop_it(&mut attention(spec)?.sinks)),
     ("growth of queries dropped", |spec| drop_it(&mut attention(spec)?.query_growth)),
@@ -456,6 +500,7 @@ fn conv(spec: &mut Spec) -> Option<&mut Conv> {
             Mixer::GatedDelta(delta) => &mut delta.conv,
             Mixer::StateSpace(space) => &mut space.conv,
             Mixer::GatedConv(mixer) => &mut mixer.conv,
+            Mixer::Recurrence(mixer) => &mut mixer.conv,
             _ => return None,
         })
     })

@@ -212,6 +212,11 @@ impl<'a> Rule<'a> {
             let message = format!("{} for {}, which has no down_proj", recipe.name(), spec.model_type);
             return Err(Error::unsupported(message).with_hint("choose bits for all matrices instead"));
         }
+        // mlx-lm's recipes take a part of each name for a layer's number, which the names of these tables don't have.
+        if let (Some(recipe), Some(_)) = (recipe, &spec.ngrams) {
+            let message = format!("{} for {}, which has tables of n-grams", recipe.name(), spec.model_type);
+            return Err(Error::unsupported(message).with_hint("choose bits for all matrices instead"));
+        }
         let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         let layer_part = down.and_then(|down| down.name.split('.').position(is_number)).unwrap_or(0);
         Ok(Self {

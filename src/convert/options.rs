@@ -151,6 +151,7 @@ const DENSE_ROUTERS: &[&str] = &[
 ];
 /// The families whose routers are quantized like all else; others have 8 bits.
 const USUAL_ROUTERS: &[&str] = &[
+    "dbrx",
     "ernie4_5_moe",
     "hunyuan",
     "llama4",
@@ -178,7 +179,6 @@ const DENSE: &[(&str, &[&str])] = &[
             "attention.unembed_out",
         ],
     ),
-    ("iquestloopcoder", &["gate_projections"]),
     ("spark2_5", &["self_attn.g_proj"]),
 ];
 
@@ -234,6 +234,8 @@ impl<'a> Rule<'a> {
         let family = self.spec.model_type.as_str();
         if !columns.is_multiple_of(self.format.group_size)
             || self.routers.contains(name) && DENSE_ROUTERS.contains(&family)
+            // Not a layer of mlx-lm's, which only has formats for those.
+            || family == "iquestloopcoder" && name.contains("gate_projections.")
         {
             return Ok(Stored::Dense);
         }
@@ -242,11 +244,9 @@ impl<'a> Rule<'a> {
             let bits = if self.gets_more(name) { high } else { low };
             return Ok(Stored::Own(QuantizationFormat { bits, ..self.format }));
         }
-        // Some lists number their matrices.
-        let path = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         let listed = |list: &[(&str, &[&str])]| {
             let mut ends = list.iter().filter(|(of, _)| *of == family).flat_map(|(_, ends)| *ends);
-            ends.any(|end| path.ends_with(end))
+            ends.any(|end| name.ends_with(end))
         };
         if listed(DENSE) || listed(DENSE_OF_LATENT) && self.is_of_latent(name) {
             return Ok(Stored::Dense);
@@ -282,8 +282,9 @@ impl<'a> Rule<'a> {
 
     /// The choice of all recipes.
     fn gets_more(&self, name: &str) -> bool {
-        // mlx-lm counts its layers, of which one family has two of ours in each.
-        let layers = self.spec.layers.len() / if self.spec.model_type == "longcat_flash" { 2 } else { 1 };
+        // mlx-lm counts its layers, of which one family has two of ours in each; ours are there as often as they run.
+        let own = if self.spec.model_type == "longcat_flash" { 2 } else { 1 };
+        let layers = self.spec.layers.len() / own / self.spec.loops.map_or(1, |loops| loops.times.max(1));
         let layer: usize = name.split('.').nth(self.layer_part).and_then(|part| part.parse().ok()).unwrap_or(0);
         let chosen = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
         let parts = ["v_proj", "v_a_proj", "v_b_proj", "down_proj"];

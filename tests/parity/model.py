@@ -51,6 +51,8 @@ def to_quantized(self, group_size=64, bits=4, mode="affine", **_):
     sizes = self.input_dims, self.output_dims
     linear = afm7.FusedQuantizedLinear(*sizes, 32, 4)
     nn.QuantizedLinear.__init__(linear, sizes[0], sum(sizes[1]), bias=False, group_size=group_size, bits=bits, mode=mode)
+    linear.weight, linear.scales, *biases = mx.quantize(self.weight, group_size=group_size, bits=bits, mode=mode)
+    linear.biases = biases[0] if biases else None
     return linear
 
 

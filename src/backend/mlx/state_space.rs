@@ -102,12 +102,12 @@ impl Sequence {
 
         // Row i, column j: what is left at i of what was written at j, the sum of the exponents after j up to i.
         let steps = ops::broadcast_to(exponents.expand_dims(-1)?, &[heads, rows, rows])?;
-        let between = ops::exp(ops::tril(steps, -1)?.cumsum(-2, None, None)?)?;
+        let between = ops::exp(running_sum(ops::tril(steps, -1)?, -2)?)?;
         let between = between.reshape(&[groups, of_group, rows, rows])?;
         let weights = ops::tril(c.matmul(b.swap_axes(-1, -2)?)?.multiply(&between)?, 0)?;
         let y = weights.matmul(&written)?;
 
-        let since_start = ops::exp(exponents.cumsum(-1, None, None)?)?.reshape(&[groups, of_group, rows, 1])?;
+        let since_start = ops::exp(running_sum(exponents, -1)?)?.reshape(&[groups, of_group, rows, 1])?;
         let before = before.reshape(&[groups, of_group, head_dim, state])?;
         let y = y.add(c.matmul(before.swap_axes(-1, -2)?)?.multiply(&since_start)?)?;
 
@@ -151,4 +151,10 @@ impl Sequence {
         let last = (rows - 1) as usize..rows as usize;
         Ok((y, raw::slice_axis(&states, 0, last)?.squeeze_axes(&[0])?))
     }
+}
+
+/// Sums up to each entry of an axis. Of one entry MLX's CUDA kernel (0.32.2) writes beside the result where the axis is
+/// strided; there is nothing to add.
+fn running_sum(array: Array, axis: i32) -> Result<Array> {
+    Ok(if array.dim(axis) == 1 { array } else { array.cumsum(axis, None, None)? })
 }

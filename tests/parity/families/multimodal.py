@@ -71,9 +71,10 @@ FAMILIES = {
             },
         }},
         "flat": {"text_config": BASE | MINIMAX_M3 | {
-            "sparse_attention_config": None, "index_n_heads": 1, "index_head_dim": 8, "index_block_size": 5,
-            "index_topk_blocks": 4, "index_local_blocks": 2, "rotary_dim": 16,
-            "layer_types": ["minimax_m3_sparse", "full_attention", "minimax_m3_sparse"],
+            "sparse_attention_config": None, "index_n_heads": 1, "index_head_dim": 8, "index_block_size": 2,
+            "index_topk_blocks": 6, "index_local_blocks": 2, "rotary_dim": 16,
+            "num_hidden_layers": 5, "mlp_layer_types": ["dense", "sparse", "sparse", "dense", "dense"],
+            "layer_types": ["minimax_m3_sparse", "full_attention"] + ["minimax_m3_sparse"] * 3,
         }},
         "bare": {"text_config": BASE | MINIMAX_M3 | {
             "sparse_attention_config": None, "index_n_heads": 2, "index_head_dim": 32, "index_block_size": 1,

@@ -215,7 +215,8 @@ const CHANGES: &[(&str, Change)] = &[
         }
         Choice::Positions { .. } => None,
     }),
-    ("norm of index queries skipped", |spec| drop_it(&mut indexer(spec)?.query_norm)),
+    // A head's scores may all grow: only its weights change the choice, so that one layer can go unseen.
+    ("norms of index queries skipped", |spec| indexers(spec).filter_map(|i| drop_it(&mut i.query_norm)).last()),
     ("norm of index keys skipped", |spec| drop_it(&mut indexer(spec)?.key_norm)),
     ("bias of the index keys' norm dropped", |spec| drop_it(&mut indexer(spec)?.key_norm.as_mut()?.bias)),
     ("rotation of index queries and keys dropped", |spec| drop_it(&mut indexer(spec)?.rope)),
@@ -454,15 +455,19 @@ fn latent(spec: &mut Spec) -> Option<&mut LatentAttention> {
     })
 }
 
-/// One that has something to choose from.
 fn indexer(spec: &mut Spec) -> Option<&mut Indexer> {
+    indexers(spec).next()
+}
+
+/// Those that have something to choose from.
+fn indexers(spec: &mut Spec) -> impl Iterator<Item = &mut Indexer> {
     let mixers = spec.layers.iter_mut().map(|layer| &mut layer.mixer);
-    let indexer = mixers.filter_map(|mixer| match mixer {
+    let indexers = mixers.filter_map(|mixer| match mixer {
         Mixer::Attention(attention) => attention.indexer.as_deref_mut(),
         Mixer::Latent(latent) => latent.indexer.as_mut(),
         _ => None,
     });
-    { indexer }.find(|indexer| indexer.choice.limit() < 40)
+    indexers.filter(|indexer| indexer.choice.limit() < 40)
 }
 
 fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {

@@ -75,6 +75,24 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], tolerance: f32, what: &str) {
     }
 }
 
+/// Sequences of these lengths, computed at once, give what each gave in `whole`, bit for bit.
+fn assert_batch_agrees<B: Backend, const N: usize>(
+    decoder: &Decoder<B>,
+    ids: &[u32],
+    lengths: [usize; N],
+    whole: &[Vec<f32>],
+    what: &str,
+) {
+    let mut sequences = lengths.map(|_| decoder.new_sequence());
+    let mut borrowed: Vec<_> = sequences.iter_mut().collect();
+    let rows = Rows::new(lengths.map(|length| (0, length)));
+    let all: Vec<u32> = lengths.iter().flat_map(|&length| &ids[..length]).copied().collect();
+    let embedded = decoder.embed(Ids::Host(&all)).unwrap();
+    let hidden = decoder.forward(embedded, &rows, &mut borrowed, &|| false).unwrap();
+    let expected: Vec<_> = lengths.iter().flat_map(|&length| &whole[..length]).cloned().collect();
+    assert_close(&logits(decoder, &hidden, rows.len()), &expected, 0.0, what);
+}
+
 /// Cases that between them have full and windowed layers, quantized and dense weights, fused and split projections.
 fn fixtures() -> Vec<(&'static str, Fixture)> {
     ["llama", "llama-4bit-g64", "llama-sliding", "qwen3", "phi3-longrope"]

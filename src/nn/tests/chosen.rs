@@ -1,8 +1,7 @@
 //! Models that choose the positions that they see: the same however a prompt is computed, over several blocks of a cache.
 
-use super::{assert_close, cpus, decoder_of, logits, run};
+use super::{assert_batch_agrees, assert_close, cpus, decoder_of, run};
 use crate::arch::{self, spec::Mixer};
-use crate::backend::{Ids, Rows};
 use crate::support::{KnownModel, known_models};
 
 const LENGTH: usize = 150;
@@ -42,15 +41,7 @@ fn slices_batches_and_rewinds_agree_bit_for_bit() {
                 let again = run(&decoder, sequence, &ids[len..], 50);
                 assert_close(&whole[len..], &again, 0.0, &format!("{} from {len} on", known.name));
             }
-            let lengths = [LENGTH, 70, 1];
-            let mut sequences = lengths.map(|_| decoder.new_sequence());
-            let mut borrowed: Vec<_> = sequences.iter_mut().collect();
-            let rows = Rows::new(lengths.map(|length| (0, length)));
-            let all: Vec<u32> = lengths.iter().flat_map(|&length| &ids[..length]).copied().collect();
-            let embedded = decoder.embed(Ids::Host(&all)).unwrap();
-            let hidden = decoder.forward(embedded, &rows, &mut borrowed, &|| false).unwrap();
-            let expected: Vec<_> = lengths.iter().flat_map(|&length| &whole[..length]).cloned().collect();
-            assert_close(&logits(&decoder, &hidden, rows.len()), &expected, 0.0, &known.name);
+            assert_batch_agrees(&decoder, &ids, [LENGTH, 70, 1], &whole, &known.name);
         }
     }
 }

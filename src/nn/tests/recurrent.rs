@@ -1,8 +1,7 @@
 //! Models that keep states: the same bits however a prompt is computed on the CPU backend, and what they take in memory.
 
-use super::{assert_close, cpus, decoder_of, logits, run};
+use super::{assert_batch_agrees, assert_close, cpus, decoder_of, run};
 use crate::arch::{self, spec::Mixer};
-use crate::backend::{Ids, Rows};
 use crate::support::{KnownModel, known_models};
 
 /// Those whose layers are recurrent, with or without attention, and those with several residual streams.
@@ -28,15 +27,7 @@ fn slices_and_batches_agree_bit_for_bit() {
                 let sliced = run(&decoder, &mut decoder.new_sequence(), ids, slice);
                 assert_close(&whole, &sliced, 0.0, &format!("{} in slices of {slice}", known.name));
             }
-            let lengths = [ids.len(), 5, 1];
-            let mut sequences = lengths.map(|_| decoder.new_sequence());
-            let mut borrowed: Vec<_> = sequences.iter_mut().collect();
-            let rows = Rows::new(lengths.map(|length| (0, length)));
-            let all: Vec<u32> = lengths.iter().flat_map(|&length| &ids[..length]).copied().collect();
-            let embedded = decoder.embed(Ids::Host(&all)).unwrap();
-            let hidden = decoder.forward(embedded, &rows, &mut borrowed, &|| false).unwrap();
-            let expected: Vec<_> = lengths.iter().flat_map(|&length| &whole[..length]).cloned().collect();
-            assert_close(&logits(&decoder, &hidden, rows.len()), &expected, 0.0, &known.name);
+            assert_batch_agrees(&decoder, ids, [ids.len(), 5, 1], &whole, &known.name);
         }
     }
 }

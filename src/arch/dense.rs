@@ -194,7 +194,7 @@ pub(super) fn hunyuan_rope(config: &Config, sizes: &Sizes) -> Result<(usize, Rop
     };
     let theta = rope::theta_or(config, "rope_theta", 10_000.0)?;
     let power = sizes.head_dim as f64 / (sizes.head_dim as f64 - 2.0).max(1.0);
-    Ok((context, rope::plain(config, sizes.head_dim, false, theta * alpha.powf(power))?))
+    Ok((context, rope::local(config, sizes.head_dim, false, theta * alpha.powf(power))?))
 }
 
 /// EXAONE 3 and 3.5.

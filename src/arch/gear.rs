@@ -26,7 +26,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let scaling = config.object("rope_scaling")?;
     let full = rope::scaled(config, scaling.as_ref(), &base, rope::theta_or(config, "rope_theta", 1e6)?)?;
     let local = rope::theta_or(config, "rope_local_base_freq", 10_000.0)?;
-    let sliding = rope::plain(config, sizes.head_dim, false, local)?;
+    let sliding = rope::local(config, sizes.head_dim, false, local)?;
     let activation = match config.string("hidden_activation")? {
         None | Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Activation::GeluTanh,
         Some("gelu") => Activation::Gelu,

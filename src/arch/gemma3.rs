@@ -34,7 +34,7 @@ fn with_sizes(config: &Config) -> Result<Spec> {
     let base = Base { dims: sizes.head_dim, traditional: false, theta: None, context };
     let global = rope::scaled(config, config.object("rope_scaling")?.as_ref(), &base, theta)?;
     let local = rope::theta_or(config, "rope_local_base_freq", 10_000.0)?;
-    let local = rope::plain(config, sizes.head_dim, false, local)?;
+    let local = rope::local(config, sizes.head_dim, false, local)?;
     blocks::expect_activation(config, &["gelu_pytorch_tanh", "gelu_new"])?;
     let windows = blocks::pattern_windows(config, sizes.layers)?;
     let scale = config.f64_or("query_pre_attn_scalar", 256.0, 1e-3..=1e6)?.powf(-0.5) as f32;

@@ -75,9 +75,6 @@ impl<'a> Family<'a> {
         if !(own..sizes.layers).all(has_source) {
             return Err(config.corrupt("num_kv_shared_layers", "leaves a shared layer without one of its kind"));
         }
-        if config.object("rope_scaling")?.is_some() {
-            tracing::warn!("{}", config.corrupt("rope_scaling", "is not applied, as in mlx-lm"));
-        }
         let base = |key| rope::plain(config, sizes.head_dim, false, config.f64(key, 1.001..=1e15)?);
         let (full, sliding) = (base("rope_theta")?, base("rope_local_base_freq")?);
         let sparsity = config.f64s(SPARSITY, 0.0..=0.999_999)?.unwrap_or_else(|| vec![0.0; sizes.layers]);

@@ -194,6 +194,7 @@ impl<'a> Family<'a> {
 
 /// The rotary embedding of a kind of layer, as its part of `rope_parameters` has it.
 fn rope(config: &Config, kind: &str, sizes: &Sizes) -> Result<Rope> {
+    rope::refuse_rope_scaling(config)?;
     let defaults = json!({"rope_parameters": {
         "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1e6, "rope_type": "proportional"},
         "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"},

@@ -56,6 +56,7 @@ pub(super) fn hybrid(config: &Config) -> Result<Spec> {
         Some(parameters) if parameters.get("rope_theta").is_some() => rope::theta_or(&parameters, "rope_theta", 1e4)?,
         _ => rope::theta_or(config, "rope_theta", 10_000.0)?,
     };
+    rope::refuse_scaling(config)?;
     let forced = json!({"rope_scaling": null, "rope_parameters": null, "rope_theta": theta});
     let plain = config.with(Value::Null, forced, |config| {
         with_ffn(config, |sizes, i| {

@@ -93,6 +93,7 @@ fn ropes(
     partial: f64,
     scaled: bool,
 ) -> Result<[Option<Rope>; 2]> {
+    rope::refuse_rope_scaling(config)?;
     let parameters = config.object("rope_parameters")?;
     let rope = |kind: &str| {
         let own = match &parameters {
@@ -100,7 +101,7 @@ fn ropes(
             None => None,
         };
         let Some(own) = own else {
-            return rope::plain(config, (sizes.head_dim as f64 * partial) as usize, false, 10_000.0);
+            return rope::local(config, (sizes.head_dim as f64 * partial) as usize, false, 10_000.0);
         };
         if !scaled && own.string("rope_type")?.is_some_and(|kind| kind != "default") {
             return Err(own.unsupported("rope_type", "is not supported for this model_type"));

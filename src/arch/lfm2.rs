@@ -3,7 +3,7 @@
 use super::blocks::{self, Keys, MAX_INTERMEDIATE, Sizes, linear, name};
 use super::config::Config;
 use super::experts::{self, Choice};
-use super::rope::{self, Base};
+use super::rope;
 use super::spec::{Activation, Attention, Conv, Ffn, Layer, Mixer, Rope, Routing, ShortConv, Spec};
 use super::wrapper;
 use crate::error::Result;
@@ -68,11 +68,7 @@ fn with_ffn(config: &Config, ffn: impl Fn(&Sizes, usize) -> Ffn) -> Result<Spec>
         Some(parameters) if parameters.get("rope_theta").is_some() => parameters.f64("rope_theta", 1.001..=1e15)?,
         _ => rope::theta_or(config, "rope_theta", 1_000_000.0)?,
     };
-    if !matches!(rope::kind(config)?, "default") {
-        return Err(config.unsupported("rope_parameters", "is not supported for this model_type but with a base"));
-    }
-    let base = Base { dims: sizes.head_dim, traditional: false, theta: None, context };
-    let rope = rope::scaled(config, None, &base, theta)?;
+    let rope = rope::plain(config, sizes.head_dim, false, theta)?;
     let full = full_layers(config, sizes.layers)?;
     let width = config.usize("conv_L_cache", 2..=64)?;
     let bias = config.bool("conv_bias")?;

@@ -28,6 +28,7 @@ fn text(config: &Config) -> Result<Spec> {
         sizes.norm_offset = 1.0;
     }
     let context = blocks::context_length(config, 1 << 20)?;
+    rope::refuse_rope_scaling(config)?;
     let parameters = config.object("rope_parameters")?;
     let of = parameters.as_ref().unwrap_or(config);
     let theta = match of.optional_f64("rope_theta", 1.001..=1e15)? {

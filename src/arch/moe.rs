@@ -19,9 +19,6 @@ pub(super) fn mixtral(config: &Config) -> Result<Spec> {
     let spec = config.with_defaults(defaults, |config| {
         let sizes = Sizes::read(config)?.with_even_heads(config)?;
         let context = blocks::context_length(config, 32_768)?;
-        if rope::kind(config)? != "default" {
-            return Err(config.unsupported("rope_scaling", "is not supported for this model_type"));
-        }
         let theta = rope::theta_or(config, "rope_theta", 1e6)?;
         let rope = rope::plain(config, sizes.head_dim, config.bool_or("rope_traditional", false)?, theta)?;
         blocks::ignore_window(config, context)?;
@@ -112,9 +109,6 @@ pub(super) fn glm4_moe(config: &Config) -> Result<Spec> {
     let sizes = Sizes::read(config)?;
     let context = blocks::context_length(config, 131_072)?;
     let dims = (sizes.head_dim as f64 * config.f64("partial_rotary_factor", 0.0..=1.0)?) as usize;
-    if config.object("rope_scaling")?.is_some() {
-        return Err(config.unsupported("rope_scaling", "is not supported for this model_type"));
-    }
     let rope = rope::plain(config, dims, false, config.f64("rope_theta", 1.001..=1e15)?)?;
     let activation = blocks::silu(config)?;
     let bias = config.bool("attention_bias")?;

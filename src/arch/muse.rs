@@ -33,9 +33,6 @@ fn read(config: &Config) -> Result<Spec> {
         Some(parameters) if parameters.get("rope_theta").is_some() => parameters.f64("rope_theta", 1.001..=1e15)?,
         _ => rope::theta_or(config, "rope_theta", 500_000.0)?,
     };
-    if !matches!(rope::kind(config)?, "default") {
-        return Err(config.unsupported("rope_parameters", "is not supported with scaling for this model_type"));
-    }
     let rope = rope::plain(config, sizes.head_dim, false, theta)?;
     let windows = match blocks::layer_windows(config, sizes.layers)? {
         Some(windows) => windows,

@@ -30,7 +30,7 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
     let context = blocks::context_length(config, 65_536)?;
     let base = Base { dims: sizes.head_dim, traditional: false, theta: None, context };
     let (full, theta) = (rope::rope(config, &base)?, rope::theta(config, &base)?);
-    let sliding = rope::plain(config, sizes.head_dim, false, theta)?;
+    let sliding = rope::local(config, sizes.head_dim, false, theta)?;
     let windows = match blocks::layer_windows(config, sizes.layers)? {
         Some(windows) => windows,
         None => {

@@ -13,13 +13,8 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let sizes = Sizes::read(config)?;
     let context = blocks::context_length(config, 65_536)?;
     let theta = match config.object("rope_parameters")? {
-        Some(parameters) => {
-            if parameters.string("rope_type")?.is_some_and(|kind| kind != "default") {
-                return Err(parameters.unsupported("rope_type", "is not supported for this model_type"));
-            }
-            // Explicitly none: not rotated at all.
-            parameters.optional_f64("rope_theta", 1.001..=1e15)?
-        }
+        // Explicitly none: not rotated at all.
+        Some(parameters) => parameters.optional_f64("rope_theta", 1.001..=1e15)?,
         None => Some(rope::theta_or(config, "rope_theta", 10_000.0)?),
     };
     let rope = theta.map(|theta| rope::plain(config, sizes.head_dim, false, theta)).transpose()?;

@@ -20,9 +20,6 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let activation = Activation::ClippedSwiglu { alpha: 1.702, limit };
     let theta = rope::theta_or(config, "rope_embedding_base", 1e6)?;
     let rope = rope::plain(config, sizes.head_dim, false, theta)?;
-    if config.get("rope_scaling").is_some() {
-        return Err(config.unsupported("rope_scaling", "is not supported for this model_type"));
-    }
     let position_scale = config.f64_or("rope_position_scale", 1.0, FACTOR)?;
     let slower = |inverse: &f32| (f64::from(*inverse) * position_scale) as f32;
     let rope = Rope { inverse_frequencies: rope.inverse_frequencies.iter().map(slower).collect(), ..rope };

@@ -11,7 +11,6 @@ use crate::error::Result;
 pub(super) fn third(config: &Config) -> Result<Spec> {
     let sizes = Sizes::read(config)?;
     let context = blocks::context_length(config, 40_960)?;
-    refuse_scaling(config)?;
     let rope = rope::plain(config, sizes.head_dim, false, config.f64("rope_theta", 1.001..=1e15)?)?;
     blocks::ignore_window(config, context)?;
     let activation = blocks::silu(config)?;
@@ -40,6 +39,7 @@ pub(super) fn mellum(config: &Config) -> Result<Spec> {
     let Some(windows) = blocks::layer_windows(config, sizes.layers)? else {
         return Err(config.wrong("layer_types", "there"));
     };
+    rope::refuse_rope_scaling(config)?;
     let rope = |kind: &str| {
         let Some(own) = config.object(ROPES)?.and_then(|ropes| ropes.object(kind).transpose()).transpose()? else {
             return Err(config.wrong(ROPES, format_args!("an object with {kind}")));
@@ -79,7 +79,6 @@ pub(super) fn mellum(config: &Config) -> Result<Spec> {
 pub(super) fn second(config: &Config) -> Result<Spec> {
     let sizes = Sizes::read(config)?.with_even_heads(config)?;
     let context = blocks::context_length(config, 32_768)?;
-    refuse_scaling(config)?;
     let theta = rope::theta_or(config, "rope_theta", 1_000_000.0)?;
     let rope = rope::plain(config, sizes.head_dim, config.bool_or("rope_traditional", false)?, theta)?;
     blocks::ignore_window(config, context)?;
@@ -107,12 +106,4 @@ pub(super) fn sparse_layers(config: &Config, layers: usize) -> Result<Vec<bool>>
     let step = config.usize_or("decoder_sparse_step", 1, 1..=1 << 16)?;
     let dense = config.f64s("mlp_only_layers", 0.0..=65_536.0)?.unwrap_or_default();
     Ok((0..layers).map(|i| (i + 1).is_multiple_of(step) && !dense.contains(&(i as f64))).collect())
-}
-
-/// mlx-lm does not scale the rotary embedding of these families.
-fn refuse_scaling(config: &Config) -> Result<()> {
-    match rope::kind(config)? {
-        "default" | "mrope" => Ok(()),
-        _ => Err(config.unsupported("rope_scaling", "is not supported for this model_type")),
-    }
 }

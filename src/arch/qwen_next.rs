@@ -40,6 +40,7 @@ fn text(config: &Config) -> Result<Spec> {
         "linear_conv_kernel_dim": 4, "num_experts": 0,
     });
     config.with_defaults(defaults, |config| {
+        rope::refuse_rope_scaling(config)?;
         let parameters = config.object("rope_parameters")?;
         let (theta, partial) = match &parameters {
             Some(parameters) => (

@@ -18,6 +18,8 @@ const BASE: std::ops::RangeInclusive<f64> = 1.001..=1e15;
 const ORIGINAL_CONTEXT: usize = 4096;
 
 const PARTIAL: &str = "partial_rotary_factor";
+const SCALING: &str = "rope_scaling";
+const PARAMETERS: &str = "rope_parameters";
 
 /// What a family knows about its rotary embedding before the scaling.
 pub(super) struct Base {
@@ -37,9 +39,42 @@ pub(super) fn rope(config: &Config, base: &Base) -> Result<Rope> {
     scaled(config, scaling(config)?.as_ref(), base, theta)
 }
 
-/// A rotary embedding without scaling.
+/// The rotary embedding of a family that has no scaling.
 pub(super) fn plain(config: &Config, dims: usize, traditional: bool, theta: f64) -> Result<Rope> {
+    refuse_scaling(config)?;
+    local(config, dims, traditional, theta)
+}
+
+/// Fails for a family without scaling if the file asks for one. mlx-lm runs such a file without it, transformers with
+/// it: better refused than answered otherwise than it was meant.
+pub(super) fn refuse_scaling(config: &Config) -> Result<()> {
+    refuse(config, scaling(config)?, if config.object(SCALING)?.is_some() { SCALING } else { PARAMETERS })
+}
+
+/// Fails for a family that reads `rope_parameters` only if `rope_scaling` asks for something, too.
+pub(super) fn refuse_rope_scaling(config: &Config) -> Result<()> {
+    refuse(config, config.object(SCALING)?, SCALING)
+}
+
+fn refuse(config: &Config, scaling: Option<Config>, key: &str) -> Result<()> {
+    match scaling.as_ref().map_or(Ok("default"), kind_of)? {
+        kind if changes_nothing(kind) => Ok(()),
+        _ => {
+            let hint = "remove it to run the model in the context that it was trained for";
+            Err(config.unsupported(key, "is not supported for this model_type").with_hint(hint))
+        }
+    }
+}
+
+/// A rotary embedding that no scaling of the file touches, as that of layers with a window often is.
+pub(super) fn local(config: &Config, dims: usize, traditional: bool, theta: f64) -> Result<Rope> {
     scaled(config, None, &Base { dims, traditional, theta: None, context: 0 }, theta)
+}
+
+/// Whether a scaling leaves the frequencies as they are: the three parts of an mrope position are alike for text, and a
+/// dynamic base only differs beyond the context.
+fn changes_nothing(kind: &str) -> bool {
+    matches!(kind, "default" | "mrope" | "dynamic")
 }
 
 /// `key` of a configuration as the base of a rotary embedding.
@@ -57,8 +92,8 @@ pub(super) fn scaled(config: &Config, scaling: Option<&Config>, base: &Base, the
     let plain: Vec<f64> = (0..dims / 2).map(|i| theta.powf(-2.0 * i as f64 / dims as f64)).collect();
     let kind = scaling.map_or(Ok("default"), kind_of)?;
     let (inverse, magnitude) = match (kind, scaling) {
-        // mrope turns the three parts of a position alike for text. A dynamic base only differs beyond the context.
-        ("default" | "mrope" | "dynamic", _) | (_, None) => (plain, 1.0),
+        (kind, _) if changes_nothing(kind) => (plain, 1.0),
+        (_, None) => (plain, 1.0),
         ("linear", Some(scaling)) => {
             let factor = scaling.f64("factor", FACTOR)?;
             (plain.into_iter().map(|f| f / factor).collect(), 1.0)
@@ -97,10 +132,10 @@ fn kind_of<'a>(scaling: &Config<'a>) -> Result<&'a str> {
 
 /// `rope_scaling`, or `rope_parameters` as transformers 5 writes it with the base inside.
 pub(super) fn scaling<'a>(config: &Config<'a>) -> Result<Option<Config<'a>>> {
-    if let Some(scaling) = config.object("rope_scaling")? {
+    if let Some(scaling) = config.object(SCALING)? {
         return Ok(Some(scaling));
     }
-    let parameters = config.object("rope_parameters")?;
+    let parameters = config.object(PARAMETERS)?;
     if let Some(nested) = &parameters
         && let Some((key, _)) = nested.entries().find(|(_, value)| value.is_object())
     {
@@ -115,7 +150,7 @@ pub(super) fn theta(config: &Config, base: &Base) -> Result<f64> {
     if let Some(theta) = config.optional_f64(KEY, BASE)? {
         return Ok(theta);
     }
-    if let Some(parameters) = config.object("rope_parameters")?
+    if let Some(parameters) = config.object(PARAMETERS)?
         && let Some(theta) = parameters.optional_f64(KEY, BASE)?
     {
         return Ok(theta);
@@ -245,7 +280,7 @@ fn partial_factor(config: &Config) -> Result<Option<f64>> {
     if let Some(factor) = config.optional_f64(PARTIAL, 0.0..=1.0)? {
         return Ok(Some(factor));
     }
-    match config.object("rope_parameters")? {
+    match config.object(PARAMETERS)? {
         Some(parameters) => parameters.optional_f64(PARTIAL, 0.0..=1.0),
         None => Ok(None),
     }

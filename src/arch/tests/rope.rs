@@ -2,6 +2,9 @@ use serde_json::{Value, json};
 
 use super::{llama, of, refused};
 use crate::Code::{CorruptFile, Unsupported};
+use crate::arch::from_config;
+use crate::arch::spec::Spec;
+use crate::support::known_models;
 
 #[test]
 fn unknown_scalings_are_named() {
@@ -60,4 +63,27 @@ fn transformers_5_puts_everything_into_rope_parameters() {
     let parameters = json!({"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5});
     let spec = of("phi3", &[("rope_parameters", parameters)]).unwrap();
     assert_eq!(spec.layers[0].attention().unwrap().rope.as_ref().unwrap().dims, 8);
+}
+
+#[test]
+fn no_family_ignores_a_scaling() {
+    let rotates = |spec: &Spec| spec.layers.iter().any(|layer| layer.attention().is_some_and(|a| a.rope.is_some()));
+    let mut scaled = 0;
+    for mut case in known_models() {
+        let plain = from_config(&case.config.clone().into(), "config.json").unwrap();
+        if !rotates(&plain) {
+            continue;
+        }
+        let part = match case.config.contains_key("text_config") {
+            true => case.config["text_config"].as_object_mut().unwrap(),
+            false => &mut case.config,
+        };
+        part.insert("rope_scaling".into(), json!({"type": "yarn", "rope_type": "yarn", "factor": 3.0}));
+        match from_config(&case.config.into(), "config.json") {
+            Ok(spec) if spec == plain => panic!("{}: ignored", case.name),
+            Ok(_) => scaled += 1,
+            Err(error) => assert!(error.message().contains("rope_scaling"), "{}: {error}", case.name),
+        }
+    }
+    assert!(scaled > 20, "only {scaled} take a scaling");
 }

@@ -58,6 +58,7 @@ mod phi3;
 mod phi3small;
 mod phixtral;
 mod plamo;
+mod prism;
 mod quantization;
 mod qwen;
 mod qwen2;
@@ -206,6 +207,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("plamo", plamo::first),
     ("plamo2", plamo::second),
     ("plamo3", plamo::third),
+    ("prism_hadamard_qwen35", prism::hadamard),
     ("qwen", qwen::spec),
     ("qwen2", qwen2::spec),
     ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),

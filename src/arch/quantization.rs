@@ -42,7 +42,7 @@ fn read(quantization: &Config) -> Result<Quantization> {
         };
         overrides.insert(name.to_string(), format);
     }
-    Ok(Quantization { default: Some(default), overrides })
+    Ok(Quantization { default: Some(default), overrides, rotations: BTreeMap::new() })
 }
 
 fn format(config: &Config) -> Result<QuantizationFormat> {

@@ -120,6 +120,10 @@ impl Plan {
         if !options.dequantize {
             check_source(spec, tensors)?;
         }
+        if spec.quantization.as_ref().is_some_and(|quantization| !quantization.rotations.is_empty()) {
+            let message = format!("{}: rotations are folded into the matrices, which stay packed", tensors.label());
+            return Err(Error::unsupported(message).with_hint("use the model that it was made of"));
+        }
         let rule = format.map(|format| Rule::new(spec, format, options.recipe)).transpose()?;
         let dtype = options.dtype.or_else(|| declared(config));
         let mut builder = Builder {

@@ -113,7 +113,7 @@ fn joined(parts: &[LinearData]) -> Option<LinearData> {
     let outputs = first.outputs * parts.len();
     let bias =
         join(parts.iter().map(|part| part.bias.as_ref())).map(|bias| TensorView { shape: vec![outputs], ..bias });
-    Some(LinearData { outputs, inputs: first.inputs, matrix, bias })
+    Some(LinearData { outputs, inputs: first.inputs, matrix, bias, rotation: None })
 }
 
 /// One tensor of several of the same shape.

@@ -2,7 +2,7 @@
 
 use super::experts;
 use super::ternary::ternary;
-use super::{Dtype, LinearData, Matrix, NormData, TensorView, Tensors};
+use super::{Dtype, LinearData, Matrix, NormData, Rotation, TensorView, Tensors};
 use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat, QuantizationMode};
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Qua
         check_shape(tensors, &weight, &blocks.shape, &shape.with(spec.inputs))?;
         let bias = bias.map(|bias| TensorView { shape: vec![rows.len()], ..bias.rows(rows.clone(), shape.rows) });
         let matrix = blocks.matrix(rows.clone()).map_err(|error| error.context(tensors.label()))?;
-        return Ok(LinearData { outputs: rows.len(), inputs: spec.inputs, matrix, bias });
+        return Ok(LinearData { outputs: rows.len(), inputs: spec.inputs, matrix, bias, rotation: None });
     }
     let matrix = if tensors.contains(&format!("{}.scales", spec.name)) {
         quantized(tensors, spec, &shape, quantization)?
@@ -38,7 +38,9 @@ pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Qua
         let dense = floats(tensors, &weight, &stored)?.clone();
         Matrix::Dense(TensorView { shape: shape.with(spec.inputs), ..dense })
     };
-    let whole = LinearData { outputs: shape.rows, inputs: spec.inputs, matrix, bias };
+    let block = quantization.and_then(|quantization| quantization.rotations.get(&spec.name));
+    let rotation = block.map(|block| Rotation::read(tensors, &spec.name, spec.inputs, *block)).transpose()?;
+    let whole = LinearData { outputs: shape.rows, inputs: spec.inputs, matrix, bias, rotation };
     Ok(if spec.part.is_some() { whole.rows(rows) } else { whole })
 }
 

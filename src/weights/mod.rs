@@ -18,6 +18,7 @@ mod linear;
 mod map;
 mod names;
 mod quantize;
+mod rotation;
 mod shards;
 mod tensors;
 mod ternary;
@@ -33,6 +34,7 @@ pub(crate) use linear::{linear, norm, numbers, vector};
 pub(crate) use names::needed_bytes;
 pub(crate) use names::{check_names, is_missing_head, loaded_bytes};
 pub(crate) use quantize::{Quantized, quantize};
+pub(crate) use rotation::Rotation;
 pub(crate) use tensors::Tensors;
 
 /// Number formats of stored tensors.
@@ -245,6 +247,8 @@ pub(crate) struct LinearData {
     pub matrix: Matrix,
     /// `[outputs]`, f32, f16 or bf16.
     pub bias: Option<TensorView>,
+    /// What the input goes through before the product.
+    pub rotation: Option<Rotation>,
 }
 
 impl LinearData {
@@ -306,7 +310,7 @@ impl LinearData {
             let bias = bias.rows(rows.clone(), of);
             TensorView { shape: vec![rows.len()], ..bias }
         });
-        Self { outputs: rows.len(), inputs: self.inputs, matrix, bias }
+        Self { outputs: rows.len(), matrix, bias, ..self.clone() }
     }
 }
 
@@ -340,7 +344,7 @@ impl LinearData {
         };
         let matrix = Matrix::Dense(view(vec![outputs, inputs], numbers.flat_map(f32::to_le_bytes).collect()));
         let bias = bias.map(|bias| view(vec![outputs], bias.into_iter().flat_map(f32::to_le_bytes).collect()));
-        Self { outputs, inputs, matrix, bias }
+        Self { outputs, inputs, matrix, bias, rotation: None }
     }
 
     /// The same with rows of unit length; as it is when it is quantized.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::experts::needed_apart;
-use super::{Tensors, shown};
-use crate::arch::spec::{Linear, QuantizationFormat, Spec};
+use super::{Tensors, rotation, shown};
+use crate::arch::spec::{Linear, Quantization, QuantizationFormat, Spec};
 use crate::error::{Error, Result};
 
 /// How many names a message spells out.
@@ -74,6 +74,10 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
                 if tensors.contains(&name) {
                     names.insert(name);
                 }
+            }
+            let rotated = |quantization: &Quantization| quantization.rotations.contains_key(&linear.name);
+            if spec.quantization.as_ref().is_some_and(rotated) {
+                names.insert(rotation::signs(&path));
             }
             if linear.ternary {
                 names.insert(linear.ternary_scale());

@@ -49,5 +49,5 @@ pub(super) fn ternary(tensors: &Tensors, spec: &Linear, bias: Option<TensorView>
         biases: view(dtype, groups, below.repeat(outputs * groups)),
         format: QuantizationFormat::affine(BITS, group_size),
     };
-    Ok(LinearData { outputs, inputs, matrix, bias })
+    Ok(LinearData { outputs, inputs, matrix, bias, rotation: None })
 }

@@ -177,7 +177,7 @@ def main():
         start, spreads, again = time.monotonic(), [], 0
         for variant, changes in FAMILIES[model_type][2].items():
             for name in args.formats.split(","):
-                if changes.get("_floats") and FORMATS[name][1] is not None:
+                if (changes.get("_floats") or changes.get("_packed")) and FORMATS[name][1] is not None:
                     continue
                 folder = args.folder / f"{model_type}--{variant}--{name}"
                 spread, draws = write(folder, model_type, variant, name, args.seed)

@@ -11,6 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
+from mlx_lm.models.prism_hadamard_qwen35 import HadamardQuantizedLinear
 from mlx_lm.utils import _get_classes
 
 MASK = (1 << 64) - 1
@@ -73,10 +74,13 @@ class Checkpoint:
         # mlx-lm's classes change what they are given.
         model = model_class(args_class.from_dict(json.loads(json.dumps(config))))
         matrices = {path: module for path, module in model.named_modules() if hasattr(module, "to_quantized")}
+        packed = {path: module for path, module in model.named_modules() if isinstance(module, HadamardQuantizedLinear)}
         for name, value in tree_flatten(model.parameters()):
             path, _, leaf = name.rpartition(".")
             shape = tuple(value.shape)
-            if path in matrices and leaf == "weight":
+            if path in packed:
+                self.packed(path, leaf, shape, packed[path])
+            elif path in matrices and leaf == "weight":
                 self.matrix(path, shape)
             elif value.dtype == mx.uint8:
                 self.ternary(name, shape)
@@ -93,12 +97,15 @@ class Checkpoint:
                 # Gates of recurrences that are all but shut keep all but everything, and f32 no longer tells how much.
                 fan_in *= 16 if leaf == "recurrent_gate_weight" else 1
                 self.floats(name, shape, f"matrix {fan_in}")
+        if config.get("tensor_namespace") == "mlx-lm-text":
+            strip = lambda of: {name.removeprefix("language_model."): value for name, value in of.items()}
+            self.tensors, self.recipes = strip(self.tensors), strip(self.recipes)
         self.tensors = dict(sorted(self.tensors.items()))
 
     def format(self, path, columns):
         """Mode, bits and group size of a matrix, if it is quantized."""
         quantization = self.config.get("quantization")
-        if quantization is None or quantization.get(path) is False:
+        if quantization is None or quantization.get(path) is False or "modules" in self.config:
             return None
         layer = quantization.get(path)
         layer = layer if isinstance(layer, dict) else quantization
@@ -118,6 +125,19 @@ class Checkpoint:
             self.floats(f"{path}.biases", groups, f"biases {columns}", drawn=f"{path}.scales")
         else:
             self.scale_bytes(f"{path}.scales", groups, mode, columns)
+
+    def packed(self, path, leaf, shape, module):
+        """A tensor of a matrix of two bits that a rotation is folded into."""
+        columns = module.weight.shape[-1] * 32 // module.bits
+        name = f"{path}.{leaf}"
+        if leaf == "weight":
+            self.codes(name, shape, "affine")
+        elif leaf == "signs":
+            self.floats(name, shape, "signs")
+        elif leaf == "scales":
+            self.floats(name, shape, f"scales {columns} {module.bits}")
+        else:
+            self.floats(name, shape, f"biases {columns}", drawn=f"{path}.scales")
 
     def codes(self, name, shape, mode):
         self.recipes[name] = ["codes8" if mode == "mxfp8" else "codes", list(shape)]
@@ -158,6 +178,8 @@ class Checkpoint:
             x = F32(0.5) * n.signed()
         elif kind == "norm":
             x = F32(1) + F32(0.25) * n.signed()
+        elif kind == "signs":
+            x = np.where(n.word() & np.uint32(1), F32(1), F32(-1))
         elif kind == "matrix":
             x = n.signed() * amplitude(int(args[0]))
         else:

@@ -41,7 +41,7 @@ SETTINGS = {
 # Of these floats are made again.
 DEQUANTIZED = ("4bit", "f16", "mxfp4", "nvfp4")
 # What ours does not convert, and says why.
-REFUSED = ("baichuan_m1", "bitnet")
+REFUSED = ("baichuan_m1", "bitnet", "prism_hadamard_qwen35")
 # What makers call the matrices of experts.
 LETTERS = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
 LETTERED = ("mixtral", "phimoe", "minimax", "lfm2_moe")

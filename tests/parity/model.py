@@ -59,6 +59,9 @@ def to_quantized(self, group_size=64, bits=4, mode="affine", **_):
 afm7.FusedLinear.to_quantized = to_quantized
 
 
+prism = importlib.import_module("mlx_lm.models.prism_hadamard_qwen35")
+
+
 def ternary_product(self, x, packed):
     """In operations that every device has: mlx-lm has a kernel for Metal alone."""
     rows = [(packed >> (2 * place)) & 3 for place in range(4)]
@@ -68,6 +71,15 @@ def ternary_product(self, x, packed):
 
 
 importlib.import_module("mlx_lm.models.bitlinear_layers").BitLinear.execute_matmul_kernel = ternary_product
+
+
+class PackedEmbedding(prism.HadamardQuantizedEmbedding):
+    """In f32: mlx-lm makes f16 of the rows."""
+
+    def __call__(self, indices):
+        parts = [self.weight[indices], self.scales[indices], self.biases[indices]]
+        rows = mx.dequantize(*parts, group_size=self.group_size, bits=self.bits)
+        return prism.hadamard_rotate(rows, self.block, self.signs, inverse=True) if self.block else rows
 
 
 class Embedding(nn.QuantizedEmbedding):
@@ -90,11 +102,15 @@ def load(config, checkpoint, upcast=True, folder=None):
         for module in model.modules():
             if type(module) is nn.QuantizedEmbedding:
                 module.__class__ = Embedding
+            if type(module) is prism.HadamardQuantizedEmbedding:
+                module.__class__ = PackedEmbedding
     if config["model_type"] == "phi3small":
         # mlx-lm takes no note of this setting.
         unused = config.get("dummy_token_indices") or []
         model._dummy_tokenizer_ids = mx.array(unused, dtype=mx.int32)
     names = {name for name, _ in tree_flatten(model.parameters())}
+    if config.get("tensor_namespace") == "mlx-lm-text":
+        names = {name.removeprefix("language_model.") for name in names}
     assert names == set(checkpoint.tensors), names ^ set(checkpoint.tensors)
     return model
 

@@ -112,7 +112,7 @@ def variants():
                     break
             else:
                 seed = fnv1a(FNV_BASIS, f"{model_type}-{variant}".encode()) % 100_000
-                yield model_type, variant, formats[seed % len(formats)], seed
+                yield model_type, variant, "f32" if changes.get("_packed") else formats[seed % len(formats)], seed
 
 
 def committed(wanted):

@@ -1,5 +1,6 @@
 //! How quantized tensors are stored.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -12,7 +13,11 @@ pub struct Quantization {
     /// For all layers that `overrides` doesn't name.
     pub default: Option<QuantizationFormat>,
     /// By tensor name without `.weight`; `None` means stored dense.
-    pub overrides: std::collections::BTreeMap<String, Option<QuantizationFormat>>,
+    pub overrides: BTreeMap<String, Option<QuantizationFormat>>,
+    /// By the same names, the block of the Hadamard rotation that is folded into a matrix, whose signs are the tensor
+    /// `name.signs`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotations: BTreeMap<String, usize>,
 }
 
 /// How codes are packed.

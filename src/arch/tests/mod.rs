@@ -3,6 +3,7 @@
 mod cases;
 mod faults;
 mod memory;
+mod prism;
 mod quantization;
 mod real;
 mod rope;

@@ -48,7 +48,7 @@ impl Kernels {
         let storage: Arc<Vec<u8>> = Arc::new(weights.fill(count, outputs, inputs));
         let matrix = |at: usize| {
             let data = weights.view(&storage, at * bytes, outputs, inputs);
-            self.0.load_linear(&[LinearData { outputs, inputs, matrix: data, bias: None }])
+            self.0.load_linear(&[LinearData { outputs, inputs, matrix: data, bias: None, rotation: None }])
         };
         let matrices = (0..count).map(matrix).collect::<Result<_>>()?;
         Ok(Product { matrices, x: self.rows(rows, inputs)?, next: 0 })

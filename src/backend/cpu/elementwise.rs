@@ -2,11 +2,12 @@
 
 use super::Cpu;
 use super::disjoint::Disjoint;
-use super::kernels::{ArgMax, Dequantize, SiluRows};
+use super::kernels::{ArgMax, Dequantize, RotateBlocks, SiluRows};
 use super::linear::Linear;
 use super::simd::LANES;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
+use crate::weights::Rotation;
 
 /// Numbers below which an operation isn't worth waking threads for.
 pub(super) const SERIAL_NUMBERS: usize = 16 << 10;
@@ -54,16 +55,30 @@ pub(super) fn silu(cpu: &Cpu, gate_up: &Tensor) -> Result<Tensor> {
 /// Rows of an embedding table.
 pub(super) fn embed(cpu: &Cpu, table: &Linear, ids: &[u32]) -> Result<Tensor> {
     let stored = ids.iter().map(|id| table.row(*id as usize)).collect::<Result<Vec<_>>>()?;
-    let groups = stored.iter().map(|row| row.groups()).max().unwrap_or(0);
+    let groups = stored.iter().map(|(row, _)| row.groups()).max().unwrap_or(0);
     let width = table.inputs;
     let mut scales = cpu.arena.allocate(2 * groups)?;
     let mut padded = cpu.arena.allocate(width.next_multiple_of(LANES))?;
     let mut out = cpu.arena.allocate(ids.len() * width)?;
-    for (stored, out) in stored.into_iter().zip(out.chunks_exact_mut(width)) {
+    for ((stored, rotation), out) in stored.into_iter().zip(out.chunks_exact_mut(width)) {
         cpu.level.run(Dequantize { stored, out: &mut padded, scales: &mut scales });
         out.copy_from_slice(&padded[..width]);
+        if let Some(Rotation { block, signs }) = rotation {
+            cpu.level.run(RotateBlocks { rows: out, signs, block: *block, inverse: true });
+        }
     }
     Ok(Tensor::new(out, ids.len(), width))
+}
+
+/// Rows as a matrix takes them in that is stored rotated.
+pub(super) fn rotate_blocks(cpu: &Cpu, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
+    let Rotation { block, signs } = rotation;
+    x.expect_width(signs.len(), "a rotation of blocks")?;
+    let (width, data, level) = (x.width(), x.data(), cpu.level);
+    rows(cpu, x.rows(), width, |first, out| {
+        out.copy_from_slice(&data[first * width..][..out.len()]);
+        level.run(RotateBlocks { rows: out, signs, block: *block, inverse: false });
+    })
 }
 
 /// The given rows, in the given order.

@@ -6,7 +6,7 @@ use super::simd::{LANES, Level};
 use super::transcode::transcode;
 use crate::arch::spec::QuantizationFormat;
 use crate::error::{Error, Result};
-use crate::weights::{LinearData, Matrix, TensorView};
+use crate::weights::{LinearData, Matrix, Rotation, TensorView};
 
 /// One matrix or several with the same inputs, whose outputs are concatenated.
 pub(crate) struct Linear {
@@ -27,6 +27,7 @@ pub(super) struct Part {
     matrix: Matrix,
     /// Small, and so kept as f32.
     pub bias: Option<Vec<f32>>,
+    pub rotation: Option<Rotation>,
 }
 
 impl Linear {
@@ -40,7 +41,11 @@ impl Linear {
             if part.inputs != inputs || inputs == 0 {
                 return Err(Error::internal(format!("matrices of {inputs} and {} inputs side by side", part.inputs)));
             }
-            let part = Part::load(level, part, outputs)?;
+            let mut part = Part::load(level, part, outputs)?;
+            if let Some(before) = loaded.last().filter(|before: &&Part| before.rotation == part.rotation) {
+                // Which makes it quick to see that they are the same.
+                part.rotation = before.rotation.clone();
+            }
             outputs += part.outputs;
             bytes += part.bytes();
             loaded.push(part);
@@ -51,13 +56,14 @@ impl Linear {
         Ok(Self { parts: loaded, inputs, outputs, _charge: PROCESS.charge(bytes) })
     }
 
-    /// The stored rows of one output.
-    pub(super) fn row(&self, output: usize) -> Result<Stored<'_>> {
+    /// The stored row of one output, and the rotation that it is to be taken back from.
+    pub(super) fn row(&self, output: usize) -> Result<(Stored<'_>, Option<&Rotation>)> {
         let part = self.parts.iter().rev().find(|part| part.start <= output && output < part.start + part.outputs);
         let part = part.ok_or_else(|| {
             Error::invalid(format!("token id {output} is outside of the vocabulary of {}", self.outputs))
         })?;
-        Ok(part.stored().slice(output - part.start..output - part.start + 1))
+        let row = part.stored().slice(output - part.start..output - part.start + 1);
+        Ok((row, part.rotation.as_ref()))
     }
 }
 
@@ -88,7 +94,15 @@ impl Part {
                 return Err(Error::internal(format!("{} was not transcoded", codes.name)));
             }
         };
-        let mut part = Self { start, outputs, inputs, format, matrix: data.matrix.clone(), bias: None };
+        let mut part = Self {
+            start,
+            outputs,
+            inputs,
+            format,
+            matrix: data.matrix.clone(),
+            bias: None,
+            rotation: data.rotation.clone(),
+        };
         part.check()?;
         if let Some(bias) = &data.bias {
             part.bias = Some(widen(level, bias, outputs)?);

@@ -144,7 +144,13 @@ mod tests {
                 TensorView::from_storage("t".to_owned(), dtype, vec![outputs, columns], Arc::new(bytes), range)
             };
             let (codes, scales) = (tensor(Dtype::U32, inputs * bits / 32), tensor(Dtype::U8, inputs / group_size));
-            let stored = LinearData { outputs, inputs, matrix: Matrix::Float { codes, scales, format }, bias: None };
+            let stored = LinearData {
+                outputs,
+                inputs,
+                matrix: Matrix::Float { codes, scales, format },
+                bias: None,
+                rotation: None,
+            };
             let bytes = transcode(&stored).unwrap().bytes() as u64;
             assert_eq!(Some(bytes * 8 / (outputs * inputs) as u64), transcoded_bits(format), "{format:?}");
         }

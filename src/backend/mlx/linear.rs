@@ -4,9 +4,10 @@ use mlx_rs::{Array, Dtype, ops, transforms};
 
 use super::error::{Fault, Result};
 use super::raw::{self, Packed};
+use super::rotation::Rotation;
 use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 use crate::error::Error;
-use crate::weights::{LinearData, Matrix, TensorView};
+use crate::weights::{self, LinearData, Matrix, TensorView};
 
 /// A loaded matrix of one or several tensors stacked by rows.
 pub(crate) struct Linear {
@@ -18,7 +19,12 @@ pub(crate) struct Linear {
     float: Dtype,
 }
 
-enum Piece {
+struct Piece {
+    matrix: Stored,
+    rotation: Option<Rotation>,
+}
+
+enum Stored {
     Dense {
         /// `[outputs, inputs]`.
         weight: Array,
@@ -37,6 +43,7 @@ enum Piece {
 /// The tensors of a piece, in the order in which their rows are stacked.
 struct Stack<'a> {
     format: Option<QuantizationFormat>,
+    rotation: Option<&'a weights::Rotation>,
     /// For each tensor of the matrix (weight, or codes, scales and biases) its parts.
     tensors: Vec<Vec<&'a TensorView>>,
 }
@@ -57,9 +64,13 @@ impl Linear {
                 Matrix::Affine { codes, scales, biases, format } => (Some(*format), vec![codes, scales, biases]),
                 Matrix::Float { codes, scales, format } => (Some(*format), vec![codes, scales]),
             };
-            match stacks.last_mut().filter(|stack| stack.takes(format, &tensors)) {
+            let rotation = part.rotation.as_ref();
+            match stacks.last_mut().filter(|stack| stack.rotation == rotation && stack.takes(format, &tensors)) {
                 Some(stack) => stack.tensors.iter_mut().zip(tensors).for_each(|(all, tensor)| all.push(tensor)),
-                None => stacks.push(Stack { format, tensors: tensors.into_iter().map(|t| vec![t]).collect() }),
+                None => {
+                    let tensors = tensors.into_iter().map(|tensor| vec![tensor]).collect();
+                    stacks.push(Stack { format, rotation, tensors });
+                }
             }
         }
         let pieces = stacks.iter().map(|stack| stack.load(exact)).collect::<Result<Vec<_>>>()?;
@@ -71,7 +82,9 @@ impl Linear {
     /// `x · Wᵀ + bias` in the dtype of `x`.
     pub fn apply(&self, x: &Array) -> Result<Array> {
         let y = match (&*self.pieces, &self.bias) {
-            ([Piece::Dense { transposed, .. }], Some(bias)) => ops::addmm(bias, x, transposed, None, None)?,
+            ([Piece { matrix: Stored::Dense { transposed, .. }, rotation: None }], Some(bias)) => {
+                ops::addmm(bias, x, transposed, None, None)?
+            }
             ([piece], None) => piece.apply(x)?,
             ([piece], Some(bias)) => piece.apply(x)?.add(bias)?,
             (pieces, bias) => {
@@ -88,27 +101,33 @@ impl Linear {
 
     /// The rows with the given indices.
     pub fn rows(&self, indices: &Array) -> Result<Array> {
-        match &*self.pieces {
-            [Piece::Dense { weight, .. }] => Ok(weight.take_axis(indices, 0)?),
-            [Piece::Quantized { codes, scales, biases, format }] => {
+        let [Piece { matrix, rotation }] = &*self.pieces else {
+            return Err(Error::unsupported("an embedding table of several tensors").into());
+        };
+        let rows = match matrix {
+            Stored::Dense { weight, .. } => weight.take_axis(indices, 0)?,
+            Stored::Quantized { codes, scales, biases, format } => {
                 let row = |table: &Array| table.take_axis(indices, 0);
                 let (codes, scales) = (row(codes)?, row(scales)?);
                 let biases = biases.as_ref().map(row).transpose()?;
                 let (biases, format) = (biases.as_ref(), *format);
                 // Affine rows come out as their scales are stored.
                 let dtype = if biases.is_some() { scales.dtype() } else { self.float };
-                Packed { codes: &codes, scales: &scales, biases, format }.dequantize(dtype)
+                Packed { codes: &codes, scales: &scales, biases, format }.dequantize(dtype)?
             }
-            _ => Err(Error::unsupported("an embedding table of several tensors").into()),
+        };
+        match rotation {
+            Some(rotation) => rotation.invert(&rows),
+            None => Ok(rows),
         }
     }
 
     /// Bytes of a number as rows of this matrix come out.
     pub fn float_width(&self) -> usize {
-        let width = |piece: &Piece| match piece {
-            Piece::Dense { weight, .. } => weight.item_size(),
-            Piece::Quantized { scales, biases: Some(_), .. } => scales.item_size(),
-            Piece::Quantized { .. } => width_of(self.float),
+        let width = |piece: &Piece| match &piece.matrix {
+            Stored::Dense { weight, .. } => weight.item_size(),
+            Stored::Quantized { scales, biases: Some(_), .. } => scales.item_size(),
+            Stored::Quantized { .. } => width_of(self.float),
         };
         self.pieces.iter().map(width).max().unwrap_or(0)
     }
@@ -116,12 +135,13 @@ impl Linear {
     fn arrays(&self) -> Vec<&Array> {
         let mut arrays: Vec<&Array> = self.bias.iter().collect();
         for piece in &self.pieces {
-            match piece {
-                Piece::Dense { weight, transposed } => arrays.extend([weight, transposed]),
-                Piece::Quantized { codes, scales, biases, .. } => {
+            match &piece.matrix {
+                Stored::Dense { weight, transposed } => arrays.extend([weight, transposed]),
+                Stored::Quantized { codes, scales, biases, .. } => {
                     arrays.extend([codes, scales].into_iter().chain(biases))
                 }
             }
+            arrays.extend(piece.rotation.iter().map(|rotation| &rotation.signs));
         }
         arrays
     }
@@ -129,9 +149,11 @@ impl Linear {
 
 impl Piece {
     fn apply(&self, x: &Array) -> Result<Array> {
-        match self {
-            Self::Dense { transposed, .. } => Ok(x.matmul(transposed)?),
-            Self::Quantized { codes, scales, biases, format } => {
+        let rotated = self.rotation.as_ref().map(|rotation| rotation.apply(x)).transpose()?;
+        let x = rotated.as_ref().unwrap_or(x);
+        match &self.matrix {
+            Stored::Dense { transposed, .. } => Ok(x.matmul(transposed)?),
+            Stored::Quantized { codes, scales, biases, format } => {
                 Packed { codes, scales, biases: biases.as_ref(), format: *format }.matmul(x)
             }
         }
@@ -148,18 +170,19 @@ impl Stack<'_> {
         let mut arrays = self.tensors.iter().map(|parts| stack(parts));
         let mut next = || arrays.next().unwrap_or_else(|| Err(Fault::internal("a matrix without tensors")));
         let float = |array: Array| if exact { cast(array, Dtype::Float32) } else { Ok(array) };
-        match self.format {
+        let matrix = match self.format {
             None => {
                 let weight = float(next()?)?;
                 let transposed = weight.transpose()?;
-                Ok(Piece::Dense { weight, transposed })
+                Stored::Dense { weight, transposed }
             }
             Some(format) if format.mode == QuantizationMode::Affine => {
                 let (codes, scales, biases) = (next()?, float(next()?)?, Some(float(next()?)?));
-                Ok(Piece::Quantized { codes, scales, biases, format })
+                Stored::Quantized { codes, scales, biases, format }
             }
-            Some(format) => Ok(Piece::Quantized { codes: next()?, scales: next()?, biases: None, format }),
-        }
+            Some(format) => Stored::Quantized { codes: next()?, scales: next()?, biases: None, format },
+        };
+        Ok(Piece { matrix, rotation: self.rotation.map(Rotation::load).transpose()? })
     }
 }
 

@@ -35,6 +35,7 @@ mod norm;
 mod raw;
 mod recurrence;
 mod recurrent;
+mod rotation;
 mod state_space;
 mod streams;
 #[cfg(test)]

@@ -30,7 +30,11 @@ fn spec(bias: bool) -> Linear {
 }
 
 fn quantization(bits: usize, group_size: usize) -> Quantization {
-    Quantization { default: Some(QuantizationFormat::affine(bits, group_size)), overrides: BTreeMap::new() }
+    Quantization {
+        default: Some(QuantizationFormat::affine(bits, group_size)),
+        overrides: BTreeMap::new(),
+        rotations: BTreeMap::new(),
+    }
 }
 
 /// The error for a 4-bit linear layer in groups of 64 whose tensors are replaced or, without a shape, left out.

@@ -61,6 +61,22 @@ BAILING_V3 = {
     "v_head_dim": 16, "num_key_value_heads": None,
 }  # fmt: skip
 
+PACKED = {
+    "quantization": {"bits": 2, "group_size": 128, "mode": "affine"}, "gdn_activation_layout": "grouped",
+    "_packed": True,
+}  # fmt: skip
+WIDE = DELTA | {
+    "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "linear_key_head_dim": 64,
+    "linear_value_head_dim": 128, "head_dim": 128, "model_type": "qwen3_5_text",
+}  # fmt: skip
+
+
+def packed(blocks):
+    """The manifest of matrices with a rotation over so many columns."""
+    of = lambda path, block: {"path": path, "block": block, "embedding": "embed" in path, "dtype": "float16"}
+    return [of(path, block) for path, block in blocks.items()]
+
+
 RECURRENT_GEMMA = {
     "num_hidden_layers": 3, "attention_bias": False, "conv1d_width": 4, "logits_soft_cap": 5.0, "num_key_value_heads": 1,
     "attention_window_size": 9, "lru_width": 64, "intermediate_size": 192,
@@ -116,6 +132,26 @@ FAMILIES = {
             },
         }},
         "alone": DELTA,
+    }),
+    "prism_hadamard_qwen35": ("matrices of two bits with a rotation folded in, gated delta nets, gated attention", [
+        "gdn_activation_layout",
+    ], {
+        "plain": PACKED | {
+            "schema_version": 2, "tensor_namespace": "mlx-vlm-qwen3_5", "text_config": BASE | WIDE,
+            "modules": packed({
+                "model.embed_tokens": 512, "lm_head": 512, "model.layers.0.linear_attn.in_proj_qkv": 512,
+                "model.layers.0.linear_attn.in_proj_z": 512, "model.layers.0.linear_attn.out_proj": 0,
+                "model.layers.0.mlp.gate_proj": 512, "model.layers.0.mlp.up_proj": 0,
+                "model.layers.0.mlp.down_proj": 1024, "model.layers.1.self_attn.q_proj": 512,
+                "model.layers.1.self_attn.k_proj": 512, "model.layers.1.self_attn.o_proj": 512,
+                "model.layers.1.mlp.down_proj": 512,
+            }),
+        },
+        "alone": PACKED | {
+            "schema_version": 1, "tensor_namespace": "mlx-lm-text",
+            "text_config": BASE | WIDE | {"tie_word_embeddings": True},
+            "modules": packed({"model.embed_tokens": 512, "model.layers.1.mlp.up_proj": 512}),
+        },
     }),
     "qwen3_5_moe": ("gated delta nets, gated attention, experts, a gated shared expert", ["model_type"], {
         "plain": {"text_config": BASE | DELTA | MOE | {"shared_expert_intermediate_size": 64}},

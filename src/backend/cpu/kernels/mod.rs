@@ -8,6 +8,7 @@ mod codes;
 mod delta;
 mod dequantize;
 mod dots;
+mod hadamard;
 mod index;
 mod layer_norm;
 mod panel;
@@ -26,6 +27,7 @@ pub(super) use codes::{CodesOfOneRow, CodesOfRows, block, room_of_one_row, room_
 pub(super) use delta::{DeltaHead, DeltaKeep};
 pub(super) use dequantize::{Dequantize, Widen};
 pub(super) use dots::{DotsOfOneRow, DotsOfRows, OUTPUT_TILE};
+pub(super) use hadamard::RotateBlocks;
 pub(super) use index::IndexScores;
 pub(super) use layer_norm::NormPieces;
 pub(super) use quantize::{Quantize, Quantized};

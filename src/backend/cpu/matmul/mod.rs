@@ -2,6 +2,7 @@
 
 use super::Cpu;
 use super::disjoint::Disjoint;
+use super::elementwise::rotate_blocks;
 use super::linear::{Linear, Part};
 use super::tensor::Tensor;
 use crate::backend::Precision;
@@ -71,16 +72,22 @@ impl<'a> Chunks<'a> {
 pub(super) fn linear(cpu: &Cpu, x: &Tensor, linear: &Linear) -> Result<Tensor> {
     x.expect_width(linear.inputs, "a matrix product")?;
     let mut out = cpu.arena.allocate(x.rows() * linear.outputs)?;
-    let exact = cpu.precision == Precision::Exact;
-    let (coded, plain): (Vec<_>, Vec<_>) = linear.parts.iter().partition(|part| !exact && part.block().is_some());
     let mut product =
-        Product { parts: plain, inputs: linear.inputs, out: Disjoint::new(&mut out), stride: linear.outputs };
-    if !product.parts.is_empty() {
-        float::product(cpu, x, &product)?;
-    }
-    product.parts = coded;
-    if !product.parts.is_empty() {
-        integer::product(cpu, x, &product)?;
+        Product { parts: Vec::new(), inputs: linear.inputs, out: Disjoint::new(&mut out), stride: linear.outputs };
+    let exact = cpu.precision == Precision::Exact;
+    for parts in linear.parts.chunk_by(|a, b| a.rotation == b.rotation) {
+        let rotation = parts.first().and_then(|part| part.rotation.as_ref());
+        let rotated = rotation.map(|rotation| rotate_blocks(cpu, x, rotation)).transpose()?;
+        let x = rotated.as_ref().unwrap_or(x);
+        let (coded, plain): (Vec<_>, Vec<_>) = parts.iter().partition(|part| !exact && part.block().is_some());
+        product.parts = plain;
+        if !product.parts.is_empty() {
+            float::product(cpu, x, &product)?;
+        }
+        product.parts = coded;
+        if !product.parts.is_empty() {
+            integer::product(cpu, x, &product)?;
+        }
     }
     Ok(Tensor::new(out, x.rows(), linear.outputs))
 }

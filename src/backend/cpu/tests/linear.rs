@@ -48,6 +48,30 @@ fn dense_products() {
 }
 
 #[test]
+fn rotated_products_and_rows() {
+    let mut random = Random(3);
+    let format = QuantizationFormat::affine(2, 128);
+    let matrix = |outputs, random: &mut Random| Known::affine(outputs, 512, format, Dtype::F32, random);
+    for block in [2, 8, 16, 32, 512] {
+        let rotated = matrix(21, &mut random).rotated(block, &mut random);
+        // Some of one rotation, others of none and of another one.
+        let mut alike = matrix(5, &mut random);
+        let rotation = rotated.data.rotation.clone().unwrap();
+        alike.numbers = alike.numbers.chunks(512).flat_map(|row| rotation.unfold(row)).collect();
+        alike.data.rotation = Some(rotation);
+        for cpu in backends() {
+            let table = cpu.load_linear(std::slice::from_ref(&rotated.data)).unwrap();
+            let rows = cpu.embed(&table, Ids::Host(&[3, 20])).unwrap();
+            let want = [3, 20].map(|row| &rotated.numbers[row * 512..][..512]).concat();
+            assert_close(rows.data(), &want, 1e-5, "rows");
+        }
+        let other = matrix(7, &mut random).rotated(16, &mut random);
+        let plain = matrix(9, &mut random);
+        check(&[rotated, alike, plain, other], &mut random, &format!("blocks of {block}"));
+    }
+}
+
+#[test]
 fn quantized_products() {
     let mut random = Random(2);
     for bits in [2, 3, 4, 5, 6, 8] {
@@ -141,7 +165,7 @@ fn mlx_dequantizes_to_the_same_numbers() {
         let codes = view(Dtype::U32, &[2, inputs * format.bits / 32], codes);
         let (scales, biases) = (stored("scales"), stored("biases"));
         let matrix = Matrix::Affine { codes, scales, biases, format };
-        let data = LinearData { outputs: 2, inputs, matrix, bias: None };
+        let data = LinearData { outputs: 2, inputs, matrix, bias: None, rotation: None };
         for cpu in backends() {
             let got = embed(&cpu, std::slice::from_ref(&data), &[0, 1]);
             assert_close(&got, &floats(&case["numbers"]), 6e-7, &format!("{format:?}"));

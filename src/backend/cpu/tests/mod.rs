@@ -8,7 +8,7 @@ use super::simd::Level;
 use super::{Cpu, Pool, Tensor};
 use crate::arch::spec::QuantizationFormat;
 use crate::backend::{KvBits, Precision};
-use crate::weights::{Dtype, LinearData, Matrix, TensorView};
+use crate::weights::{Dtype, LinearData, Matrix, Rotation, TensorView};
 
 mod attention;
 mod caches;
@@ -94,7 +94,7 @@ pub(super) struct Known {
 impl Known {
     pub fn dense(outputs: usize, inputs: usize, dtype: Dtype, random: &mut Random) -> Self {
         let (weight, known) = numbers(dtype, &[outputs, inputs], &random.numbers(outputs * inputs));
-        let data = LinearData { outputs, inputs, matrix: Matrix::Dense(weight), bias: None };
+        let data = LinearData { outputs, inputs, matrix: Matrix::Dense(weight), bias: None, rotation: None };
         Self { data, numbers: known, bias: vec![0.0; outputs] }
     }
 
@@ -118,7 +118,20 @@ impl Known {
         let known = codes.iter().enumerate().map(known).collect();
         let codes = view(Dtype::U32, &[outputs, inputs * bits / 32], pack(&codes, bits));
         let matrix = Matrix::Affine { codes, scales, biases, format };
-        Self { data: LinearData { outputs, inputs, matrix, bias: None }, numbers: known, bias: vec![0.0; outputs] }
+        Self {
+            data: LinearData { outputs, inputs, matrix, bias: None, rotation: None },
+            numbers: known,
+            bias: vec![0.0; outputs],
+        }
+    }
+
+    /// The same with a rotation folded in.
+    pub fn rotated(mut self, block: usize, random: &mut Random) -> Self {
+        let inputs = self.data.inputs;
+        let rotation = Rotation::of_bits(block, inputs, || random.bits());
+        self.numbers = self.numbers.chunks(inputs).flat_map(|row| rotation.unfold(row)).collect();
+        self.data.rotation = Some(rotation);
+        self
     }
 
     /// Gives all codes of an affine matrix one value.

@@ -58,6 +58,26 @@ fn quantized_products_of_all_formats() {
 }
 
 #[test]
+fn rotated_products_and_rows() {
+    on_worker(|| {
+        let mut random = Random::new(9);
+        let random = &mut random;
+        let format = QuantizationFormat::affine(2, 128);
+        let parts = [512, 16].map(|block| {
+            let matrix = TestMatrix::affine(random, Dtype::F16, 24, 512, format);
+            matrix.rotated(block, random).with_bias(random, Dtype::F16)
+        });
+        let plain = TestMatrix::affine(random, Dtype::F16, 8, 512, format);
+        let [first, second] = parts;
+        let mlx = backend(Precision::Exact);
+        let table = mlx.load_linear(from_ref(&first.data)).unwrap();
+        let rows = mlx.embed(&table, Ids::Host(&[3, 20])).unwrap();
+        assert_close(&values(&rows), &[first.rows[3].clone(), first.rows[20].clone()].concat(), 1e-5);
+        check(&[first, plain, second], Precision::Exact, Dtype::F32, 1e-5);
+    });
+}
+
+#[test]
 fn stacked_parts_may_be_stored_differently() {
     on_worker(|| {
         let mut random = Random::new(3);

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use crate::arch::spec::QuantizationFormat;
 use crate::backend::mlx::{Mlx, MlxDevice, Tensor, linear::cast};
 use crate::backend::{KvBits, Precision, mlx};
-use crate::weights::{Dtype, LinearData, Matrix, TensorView};
+use crate::weights::{Dtype, LinearData, Matrix, Rotation, TensorView};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -102,7 +102,7 @@ impl TestMatrix {
         let values: Vec<f32> = random.floats(outputs * inputs).iter().map(|&v| rounded(v, dtype)).collect();
         let matrix = Matrix::Dense(floats(dtype, &[outputs, inputs], &values));
         let rows = values.chunks(inputs).map(<[f32]>::to_vec).collect();
-        Self { data: LinearData { outputs, inputs, matrix, bias: None }, rows, bias: None }
+        Self { data: LinearData { outputs, inputs, matrix, bias: None, rotation: None }, rows, bias: None }
     }
 
     pub fn affine(
@@ -133,7 +133,18 @@ impl TestMatrix {
             biases: floats(dtype, &shape, &biases),
             format,
         };
-        Self { data: LinearData { outputs, inputs, matrix, bias: None }, rows, bias: None }
+        Self { data: LinearData { outputs, inputs, matrix, bias: None, rotation: None }, rows, bias: None }
+    }
+
+    /// The same with a rotation folded in.
+    pub fn rotated(mut self, block: usize, random: &mut Random) -> Self {
+        let rotation = Rotation::of_bits(block, self.data.inputs, || random.bits() >> 31);
+        for row in &mut self.rows {
+            let wide: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+            *row = rotation.unfold(&wide).into_iter().map(|x| x as f32).collect();
+        }
+        self.data.rotation = Some(rotation);
+        self
     }
 
     pub fn with_bias(mut self, random: &mut Random, dtype: Dtype) -> Self {

@@ -43,6 +43,14 @@ const CHANGES: &[(&str, Change)] = &[
     ("key norm skipped", |spec| drop_it(&mut attention(spec)?.key_norm)),
     ("value norm skipped", |spec| drop_it(&mut attention(spec)?.value_norm)),
     ("bias of a norm dropped", |spec| drop_it(&mut first(spec)?.mixer_norm.as_mut()?.bias)),
+    ("rotations of matrices skipped", |spec| {
+        spec.quantization.as_mut()?.rotations.clear();
+        Some(())
+    }),
+    ("rotations of matrices in halves", |spec| {
+        spec.quantization.as_mut()?.rotations.values_mut().for_each(|block| *block /= 2);
+        Some(())
+    }),
     ("rotary base", |spec| {
         let rope = rotating(spec)?.rope.as_mut()?;
         rope.inverse_frequencies.iter_mut().skip(1).for_each(|frequency| *frequency *= 1.2);

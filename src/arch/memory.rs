@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::spec::{Ffn, Indexer, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
+use super::spec::{Ffn, Indexer, Layer, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
 const ROWS: u64 = 512;
@@ -110,6 +110,7 @@ fn ffn_width(ffn: &Ffn) -> u64 {
     match ffn {
         Ffn::Dense(mlp) => mlp_width(mlp),
         Ffn::Linear(linear) => linear.outputs as u64,
+        Ffn::ChannelMix(mix) => (mix.key.inputs + 2 * mix.key.outputs) as u64,
         Ffn::None => 0,
         Ffn::Moe(moe) => {
             // Rows are gathered, and what the experts give is kept until it is added up.
@@ -119,9 +120,19 @@ fn ffn_width(ffn: &Ffn) -> u64 {
     }
 }
 
-/// Bytes of a recurrent state, kept as it is and as it was before the last step.
-fn state(mixer: &Mixer) -> u64 {
-    let numbers = match mixer {
+/// Bytes of what a layer's mixers and feed-forward blocks keep, as it is and as it was before the last step.
+fn states(layer: &Layer) -> u64 {
+    let mixers: usize = layer.mixers().map(mixer_state).sum();
+    let ffns = layer.ffns().map(|ffn| match ffn {
+        Ffn::ChannelMix(mix) => mix.key.inputs,
+        Ffn::Dense(_) | Ffn::Moe(_) | Ffn::Linear(_) | Ffn::None => 0,
+    });
+    2 * ((mixers + ffns.sum::<usize>()) * size_of::<f32>()) as u64
+}
+
+/// Numbers of a recurrent state.
+fn mixer_state(mixer: &Mixer) -> usize {
+    match mixer {
         Mixer::Attention(attention) => {
             attention.conv.as_ref().map_or(0, |conv| (conv.width - 1) * 2 * attention.kv_heads * attention.head_dim)
         }
@@ -134,8 +145,8 @@ fn state(mixer: &Mixer) -> u64 {
         Mixer::Recurrence(mixer) => mixer.conv.width * mixer.conv.channels,
         Mixer::GatedConv(mixer) => (mixer.conv.width - 1) * mixer.conv.channels,
         Mixer::StateSpace(space) => (space.conv.width - 1) * space.conv.channels + space.width() * space.state,
-    };
-    2 * (numbers * size_of::<f32>()) as u64
+        Mixer::TimeMix(mix) => mix.receptance.inputs + mix.heads * mix.head_dim * mix.head_dim,
+    }
 }
 
 /// What a cache keeps.
@@ -163,8 +174,8 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -
     let mut widest = 0u64;
     for layer in &spec.layers {
         widest = widest.max(layer.ffns().map(ffn_width).max().unwrap_or(0));
+        kv = kv.saturating_add(states(layer));
         for mixer in layer.mixers() {
-            kv = kv.saturating_add(state(mixer));
             if let Some(indexer) = mixer.indexer() {
                 let keys = Kept { heads: 1, head_dim: indexer.head_dim, index: true, positions: context };
                 kv = kv.saturating_add(cache(keys));

@@ -67,6 +67,7 @@ mod qwen_moe;
 mod qwen_next;
 mod recurrent_gemma;
 mod rope;
+mod rwkv;
 mod sliding_moe;
 mod smollm3;
 pub mod spec;
@@ -221,6 +222,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("qwen3_vl", |config| wrapper::qwen_vision(config, qwen3::spec)),
     ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
     ("recurrent_gemma", recurrent_gemma::spec),
+    ("rwkv7", rwkv::seventh),
     ("seed_oss", dense::seed_oss),
     ("smollm3", smollm3::spec),
     ("solar_open", grouped::solar),

@@ -139,6 +139,12 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             }
             f(&mut mixer.decay);
         }
+        Mixer::TimeMix(mix) => {
+            mix.shifts.names_mut().into_iter().for_each(&mut *f);
+            [&mut mix.key_scale, &mut mix.key_rate, &mut mix.bonus].into_iter().for_each(&mut *f);
+            mix.linears_mut().into_iter().for_each(|linear| f(&mut linear.name));
+            norm(&mut mix.norm, f);
+        }
         Mixer::None => {}
     }
 }
@@ -208,6 +214,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
             }
         }
         Ffn::Linear(linear) => f(&mut linear.name),
+        Ffn::ChannelMix(mix) => [&mut mix.shift, &mut mix.key.name, &mut mix.value.name].into_iter().for_each(f),
         Ffn::None => {}
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn quantization(config: &Config) -> Result<Option<Quantization>> {
 }
 
 fn read(quantization: &Config) -> Result<Quantization> {
-    let default = format(quantization)?;
+    let default = format(quantization, true)?;
     let mut overrides = BTreeMap::new();
     for (name, value) in quantization.entries() {
         let format = match value {
@@ -34,7 +34,7 @@ fn read(quantization: &Config) -> Result<Quantization> {
             Value::Bool(true) => Some(default),
             Value::Bool(false) => None,
             Value::Object(_) => match quantization.object(name)? {
-                Some(layer) => Some(format(&layer)?),
+                Some(layer) => Some(format(&layer, false)?),
                 None => continue,
             },
             Value::Null => continue,
@@ -45,7 +45,8 @@ fn read(quantization: &Config) -> Result<Quantization> {
     Ok(Quantization { default: Some(default), overrides, rotations: BTreeMap::new() })
 }
 
-fn format(config: &Config) -> Result<QuantizationFormat> {
+/// What a configuration says of all matrices, or of one, where it may say less: MLX then takes its usual numbers.
+fn format(config: &Config, of_all: bool) -> Result<QuantizationFormat> {
     let mode = match config.string("mode")? {
         None | Some("affine") => QuantizationMode::Affine,
         Some("mxfp4") => QuantizationMode::Mxfp4,
@@ -57,8 +58,12 @@ fn format(config: &Config) -> Result<QuantizationFormat> {
         return Err(config.unsupported("global_scale", "is not supported"));
     }
     // Far enough to say below what exists.
-    let bits = config.usize("bits", 0..=usize::MAX)?;
-    let group_size = config.usize("group_size", 0..=usize::MAX)?;
+    let usual = QuantizationFormat::usual(mode);
+    let number = |key, usual| match of_all {
+        true => config.usize(key, 0..=usize::MAX),
+        false => config.usize_or(key, usual, 0..=usize::MAX),
+    };
+    let (bits, group_size) = (number("bits", usual.bits)?, number("group_size", usual.group_size)?);
     let format = QuantizationFormat { bits, group_size, mode };
     if !format.is_known() {
         let others = [4, 8].map(|bits| QuantizationFormat { bits, ..format });

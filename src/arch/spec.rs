@@ -9,6 +9,7 @@ mod ngrams;
 mod quantization;
 mod recurrence;
 mod state_space;
+mod time_mix;
 
 use serde::Serialize;
 
@@ -24,6 +25,7 @@ pub use ngrams::{NgramTable, Ngrams};
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
 pub use recurrence::{HeadGate, Recurrence};
 pub use state_space::{InnerSelection, Scan, Selection, StateSpace};
+pub use time_mix::{ChannelMix, LowRank, Shifts, TimeMix};
 
 /// A decoder-only language model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -156,6 +158,8 @@ pub enum Ffn {
     Moe(Box<Moe>),
     /// One matrix, `[hidden, hidden]`.
     Linear(Linear),
+    /// Matrices that read a mixture with the position before (RWKV).
+    ChannelMix(Box<ChannelMix>),
     /// Nothing: the layer is a mixer alone.
     None,
 }
@@ -234,6 +238,8 @@ pub enum Activation {
     },
     /// `max(x, 0)²`.
     Relu2,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
     /// `clamp(x, ±limit)`.
     Clamp {
         /// The largest number.
@@ -310,7 +316,7 @@ pub struct Norm {
     /// Name of a tensor, `[size]`, that the weight is multiplied by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<String>,
-    /// Name of the tensor of the bias, `[size]`.
+    /// Name of the tensor of the bias, as large as the weight's.
     pub bias: Option<String>,
     /// Width that is normalised.
     pub size: usize,
@@ -378,6 +384,7 @@ impl Layer {
                     let vectors = [&moe.routing.correction, &moe.routing.expert_scale];
                     all.extend(vectors.into_iter().flatten().cloned());
                 }
+                Ffn::ChannelMix(mix) => all.push(mix.shift.clone()),
                 Ffn::Linear(_) | Ffn::None => {}
             }
         }
@@ -442,6 +449,7 @@ impl Ffn {
                     .collect()
             }
             Self::Linear(linear) => vec![linear],
+            Self::ChannelMix(mix) => vec![&mix.key, &mix.value],
             Self::None => Vec::new(),
         }
     }
@@ -450,7 +458,7 @@ impl Ffn {
         let moe = match self {
             Self::Moe(moe) => moe,
             Self::Dense(mlp) => return mlp.norm.iter().collect(),
-            Self::Linear(_) | Self::None => return Vec::new(),
+            Self::Linear(_) | Self::ChannelMix(_) | Self::None => return Vec::new(),
         };
         let own = [&moe.router_norm, &moe.norm, &moe.post_norm];
         let shared = moe.shared.iter().flat_map(|shared| [&shared.norm, &shared.post_norm]);

@@ -19,6 +19,8 @@ mod operands;
 mod precision;
 pub(crate) mod profile;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use operands::*;
 pub use precision::{KvBits, Precision};
@@ -259,6 +261,26 @@ pub(crate) trait Backend: Sized + 'static {
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;
+
+    /// For each of `shares`, which are as wide as `x`, `x + share * (before - x)` with the row of the position before. It
+    /// uses and replaces the part of the states that a convolution of width 2 has.
+    fn token_shift(
+        &self,
+        x: &Self::Tensor,
+        shares: &[Self::Vector],
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Vec<Self::Tensor>>;
+
+    /// The memory of RWKV's time mixing ([`TimeMix`](crate::arch::spec::TimeMix)): `y` of all heads before the norm, and
+    /// what is added behind it, `(r · k · bonus) v`.
+    fn time_mix(
+        &self,
+        input: TimeMixInput<'_, Self>,
+        params: &TimeMixParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<[Self::Tensor; 2]>;
 
     /// Sends each row through the experts that `logits` (`rows × experts`) choose, and adds up what they give by
     /// weight. A row's result never depends on other rows.

@@ -2,7 +2,7 @@
 //! parameters.
 
 use super::Backend;
-use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Routing, Scan, SparseBlocks};
+use crate::arch::spec::{Activation, GatedDelta, QueryGrowth, Routing, Scan, SparseBlocks, TimeMix};
 use crate::error::{Error, Result};
 use crate::weights::LinearData;
 
@@ -198,6 +198,32 @@ pub(crate) struct DeltaParams<'a, B: Backend> {
     pub decay: &'a B::Vector,
     /// Added to `a`.
     pub step: &'a B::Vector,
+}
+
+/// What RWKV's time mixing takes in for each row, all of it `heads * head_dim` wide.
+pub(crate) struct TimeMixInput<'a, B: Backend> {
+    /// What is asked for.
+    pub receptance: &'a B::Tensor,
+    /// Before its scale.
+    pub key: &'a B::Tensor,
+    /// What is written.
+    pub value: &'a B::Tensor,
+    /// Before the sigmoid.
+    pub decay: &'a B::Tensor,
+    /// Before the sigmoid.
+    pub rate: &'a B::Tensor,
+}
+
+/// What RWKV's time mixing needs beside its input. Vectors have `heads * head_dim` numbers.
+pub(crate) struct TimeMixParams<'a, B: Backend> {
+    /// Sizes.
+    pub spec: &'a TimeMix,
+    /// Factors of keys where they tell what to take out of a memory.
+    pub key_scale: &'a B::Vector,
+    /// How much of the rate is in keys that are written.
+    pub key_rate: &'a B::Vector,
+    /// Factors of what a position gives for itself.
+    pub bonus: &'a B::Vector,
 }
 
 /// What a state space takes in for each row.

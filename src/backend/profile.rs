@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData,
     HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, StackData, State,
+    TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{Activation, Indexer, Rope};
 use crate::error::Result;
@@ -108,6 +109,23 @@ impl<B: Backend> Profiled<B> {
         self.inner.wait()?;
         self.record(operation, bytes, began);
         Ok(result)
+    }
+
+    /// Measures an operation that gives several tensors.
+    fn tensors<T: AsRef<[B::Tensor]>>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: impl FnOnce(&B) -> Result<T>,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let results = run(&self.inner)?;
+        for tensor in results.as_ref() {
+            self.inner.queue(None, Some(tensor), empty())?;
+        }
+        self.inner.wait()?;
+        self.record(operation, bytes, began);
+        Ok(results)
     }
 }
 
@@ -282,14 +300,7 @@ impl<B: Backend> Backend for Profiled<B> {
     }
 
     fn mix_streams(&self, inputs: &[B::Tensor], coefficients: &B::Tensor, outputs: usize) -> Result<Vec<B::Tensor>> {
-        let began = Instant::now();
-        let mixed = self.inner.mix_streams(inputs, coefficients, outputs)?;
-        for tensor in &mixed {
-            self.inner.queue(None, Some(tensor), empty())?;
-        }
-        self.inner.wait()?;
-        self.record("mix_streams", 0, began);
-        Ok(mixed)
+        self.tensors("mix_streams", 0, |inner| inner.mix_streams(inputs, coefficients, outputs))
     }
 
     fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {
@@ -374,6 +385,33 @@ impl<B: Backend> Backend for Profiled<B> {
         self.decide(rows);
         let bytes = states.iter().map(State::bytes).sum();
         self.tensor("recurrence", bytes, |inner| inner.recurrence(x, gate, decay, rows, states))
+    }
+
+    fn token_shift(
+        &self,
+        x: &B::Tensor,
+        shares: &[B::Vector],
+        rows: &Rows,
+        states: &mut [B::State],
+    ) -> Result<Vec<B::Tensor>> {
+        self.decide(rows);
+        self.tensors("token_shift", 0, |inner| inner.token_shift(x, shares, rows, states))
+    }
+
+    fn time_mix(
+        &self,
+        input: TimeMixInput<'_, Self>,
+        params: &TimeMixParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [B::State],
+    ) -> Result<[B::Tensor; 2]> {
+        self.decide(rows);
+        let TimeMixInput { receptance, key, value, decay, rate } = input;
+        let input = TimeMixInput { receptance, key, value, decay, rate };
+        let TimeMixParams { spec, key_scale, key_rate, bonus } = *params;
+        let params = TimeMixParams { spec, key_scale, key_rate, bonus };
+        let bytes = states.iter().map(State::bytes).sum();
+        self.tensors("time_mix", bytes, |inner| inner.time_mix(input, &params, rows, states))
     }
 
     fn experts(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::part::Part;
 use crate::arch::Published;
-use crate::arch::spec::{Linear, Spec};
+use crate::arch::spec::{Linear, Mixer, Spec};
 use crate::error::{Error, Result};
 use crate::weights::{TensorView, Tensors, apart, linear};
 
@@ -148,11 +148,21 @@ impl<'a> Layout<'a> {
             return Err(self.tensors.corrupt(name, format_args!("is {}, but must be F32, F16 or BF16", view.dtype)));
         }
         let mut shape = view.shape.clone();
+        if let Some(by_head) = self.by_head(name, &shape) {
+            shape = by_head;
+        }
         if name.ends_with(".weight") && name.contains("conv") && is_transposed(view) {
             // One of the two is 1, so that the numbers are in the same order.
             shape.swap(1, 2);
         }
         Ok(Found::new(vec![Part::View(view.clone())], shape))
+    }
+
+    /// The shape of numbers of heads that stand in one row as RWKV's makers publish them.
+    fn by_head(&self, name: &str, shape: &[usize]) -> Option<Vec<usize>> {
+        let Mixer::TimeMix(mix) = &self.spec.layers.first()?.mixer else { return None };
+        let in_rows = ["k_k", "k_a", "g_norm"].iter().any(|part| name.contains(part));
+        (in_rows && *shape == [mix.heads * mix.head_dim]).then(|| vec![mix.heads, mix.head_dim])
     }
 
     /// A matrix of MLX's codes.

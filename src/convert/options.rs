@@ -102,14 +102,9 @@ impl ConvertOptions {
                 return Err(Error::invalid(message).with_hint("leave out one of the two"));
             }
         }
-        let (usual_bits, usual_group) = match mode {
-            QuantizationMode::Affine => (4, 64),
-            QuantizationMode::Mxfp4 => (4, 32),
-            QuantizationMode::Mxfp8 => (8, 32),
-            QuantizationMode::Nvfp4 => (4, 16),
-        };
-        let bits = recipe.map_or(bits.unwrap_or(usual_bits), |recipe| recipe.bits().0);
-        let format = QuantizationFormat { bits, group_size: group_size.unwrap_or(usual_group), mode };
+        let usual = QuantizationFormat::usual(mode);
+        let bits = recipe.map_or(bits.unwrap_or(usual.bits), |recipe| recipe.bits().0);
+        let format = QuantizationFormat { bits, group_size: group_size.unwrap_or(usual.group_size), mode };
         if !format.is_known() {
             let message = format!("{} of {bits} bits in groups of {}", mode.name(), format.group_size);
             return Err(Error::invalid(message).with_hint(format!("there are {}", QuantizationFormat::KNOWN)));
@@ -265,6 +260,9 @@ impl<'a> Rule<'a> {
     /// Whether few bits would do much harm.
     fn is_delicate(&self, name: &str) -> bool {
         let family = self.spec.model_type.as_str();
+        if family == "rwkv7" && (name.contains("lora.2") || name.contains("embeddings")) {
+            return true;
+        }
         if matches!(family, "granite" | "granitemoe")
             && (name == "lm_head" || name.ends_with("self_attn.o_proj") || name.ends_with("mlp.down_proj"))
         {

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Sequence;
-use super::ffn;
 use super::layer::{Ffn, Layer, Mixer, Ngram, PerLayerInput, PerLayerInputs};
+use super::mixer::{advance, recurrent};
+use super::{Sequence, ffn, time_mix};
 use crate::arch::spec::{self, Spec};
 use crate::backend::{Backend, Ids, Rows};
 use crate::error::{Error, Result};
@@ -38,6 +38,20 @@ pub(crate) struct Embedded<B: Backend> {
     per_layer: Option<B::Tensor>,
     /// The tokens, where they count again.
     ids: Vec<u32>,
+}
+
+/// What goes from layer to layer beside the residual stream.
+struct Carried<B: Backend> {
+    /// Of a second feed-forward block, added after the next layer.
+    aside: Option<B::Tensor>,
+    /// The values of the first layer's time mixing.
+    values: Option<B::Tensor>,
+}
+
+impl<B: Backend> Default for Carried<B> {
+    fn default() -> Self {
+        Self { aside: None, values: None }
+    }
 }
 
 impl<B: Backend> Decoder<B> {
@@ -127,7 +141,7 @@ impl<B: Backend> Decoder<B> {
         let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
         let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
         let embedded = self.layers.iter().any(|layer| layer.embedding_scale.is_some()).then(|| x.clone());
-        let mut carried = None;
+        let mut carried = Carried::default();
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
@@ -146,8 +160,8 @@ impl<B: Backend> Decoder<B> {
                 streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
                 continue;
             }
-            let before;
-            (before, (x, carried)) = (carried.take(), self.run_layer(layer, spec, &x, index, rows, sequences)?);
+            let before = carried.aside.take();
+            x = self.run_layer(layer, spec, (&x, &mut carried), index, rows, sequences)?;
             if let Some(before) = before {
                 x = self.backend.add(&x, &before)?;
             }
@@ -183,16 +197,16 @@ impl<B: Backend> Decoder<B> {
         positions.map(position).collect()
     }
 
-    /// A layer, and what its second feed-forward block gives for after the next one.
+    /// A layer that also takes in and changes what goes from layer to layer beside the residual stream.
     fn run_layer(
         &self,
         layer: &Layer<B>,
         spec: &spec::Layer,
-        x: &B::Tensor,
+        (x, carried): (&B::Tensor, &mut Carried<B>),
         index: usize,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],
-    ) -> Result<(B::Tensor, Option<B::Tensor>)> {
+    ) -> Result<B::Tensor> {
         let backend = &*self.backend;
         if spec.parallel {
             let (first, last) = layer.mixer.projections()?;
@@ -204,11 +218,10 @@ impl<B: Backend> Decoder<B> {
                 None => normed,
             };
             let x = backend.linear_add(&mixed, last, x)?;
-            let x = match &layer.ffn {
-                Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x)?,
-                block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?)?,
+            return match &layer.ffn {
+                Ffn::Dense(mlp) => backend.linear_add(&ffn::hidden(backend, mlp, &input)?, &mlp.down, &x),
+                block => backend.add(&x, &ffn::ffn(backend, block, &spec.ffn, &input)?),
             };
-            return Ok((x, None));
         }
         let h = match (&layer.beside, &spec.beside) {
             (Some(beside), Some(beside_spec)) => {
@@ -223,6 +236,14 @@ impl<B: Backend> Decoder<B> {
                 h
             }
             _ if matches!(layer.mixer, Mixer::None) => x.clone(),
+            _ if let (Mixer::TimeMix(mix), spec::Mixer::TimeMix(mix_spec)) = (&layer.mixer, &spec.mixer) => {
+                let normed = self.norm(x, layer.mixer_norm.as_ref())?;
+                let values = &mut carried.values;
+                let mixed = recurrent(index, rows, sequences, |states| {
+                    time_mix::time_mix(backend, mix, mix_spec, &normed, values, rows, states)
+                })?;
+                self.project_add(x, &mixed, &mix.output, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?
+            }
             _ => {
                 let (first, last) = layer.mixer.projections()?;
                 let input = match &layer.mixer_norm {
@@ -233,13 +254,25 @@ impl<B: Backend> Decoder<B> {
                 self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?
             }
         };
-        let aside = match (&layer.shortcut, &spec.shortcut) {
+        carried.aside = match (&layer.shortcut, &spec.shortcut) {
             (Some(block), Some(spec)) => {
                 Some(ffn::ffn(backend, block, spec, &self.norm(&h, layer.ffn_norm.as_ref())?)?)
             }
             _ => None,
         };
-        Ok((self.run_ffn(layer, spec, h)?, aside))
+        match &layer.ffn {
+            Ffn::ChannelMix(mix) => {
+                let normed = self.norm(&h, layer.ffn_norm.as_ref())?;
+                let hidden = advance(
+                    rows,
+                    sequences,
+                    |sequence| sequence.recurrent_ffn(index),
+                    |states| time_mix::channel_mix(backend, mix, &normed, rows, states),
+                )?;
+                self.project_add(&h, &hidden, &mix.value, layer.ffn_post_norm.as_ref(), layer.branch_scales[1])
+            }
+            _ => self.run_ffn(layer, spec, h),
+        }
     }
 
     pub(super) fn run_ffn(&self, layer: &Layer<B>, spec: &spec::Layer, h: B::Tensor) -> Result<B::Tensor> {

@@ -47,6 +47,7 @@ pub(super) enum Mixer<B: Backend> {
     Linear(Box<LinearAttention<B>>),
     GatedConv(Box<GatedConv<B>>),
     Recurrence(Box<Recurrence<B>>),
+    TimeMix(Box<TimeMix<B>>),
     None,
 }
 
@@ -143,6 +144,38 @@ pub(super) struct Recurrence<B: Backend> {
     pub output: B::Linear,
 }
 
+/// RWKV's time mixing.
+pub(super) struct TimeMix<B: Backend> {
+    /// Of receptance, decay, key, value, rate, gate.
+    pub shifts: Vec<B::Vector>,
+    pub receptance: B::Linear,
+    pub key: B::Linear,
+    pub value: B::Linear,
+    pub decay: LowRank<B>,
+    pub rate: LowRank<B>,
+    pub residual: Option<LowRank<B>>,
+    pub gate: LowRank<B>,
+    pub key_scale: B::Vector,
+    pub key_rate: B::Vector,
+    pub bonus: B::Vector,
+    pub norm: B::Norm,
+    pub output: B::Linear,
+}
+
+/// A matrix of low rank.
+pub(super) struct LowRank<B: Backend> {
+    pub down: B::Linear,
+    pub up: B::Linear,
+}
+
+/// RWKV's feed-forward block.
+pub(super) struct ChannelMix<B: Backend> {
+    /// One.
+    pub shift: Vec<B::Vector>,
+    pub key: B::Linear,
+    pub value: B::Linear,
+}
+
 /// Where a state space's `B`, `C` and steps come from.
 pub(super) enum Selection<B: Backend> {
     Input { bias: B::Vector },
@@ -150,7 +183,7 @@ pub(super) enum Selection<B: Backend> {
 }
 
 impl<B: Backend> Mixer<B> {
-    /// The first and the last projection.
+    /// The first and the last projection, where one comes before all else.
     pub fn projections(&self) -> Result<(&B::Linear, &B::Linear)> {
         Ok(match self {
             Self::Attention(attention) => (&attention.qkv, &attention.output),
@@ -161,7 +194,7 @@ impl<B: Backend> Mixer<B> {
             Self::Linear(linear) => (&linear.input, &linear.output),
             Self::GatedConv(mixer) => (&mixer.input, &mixer.output),
             Self::Recurrence(mixer) => (&mixer.input, &mixer.output),
-            Self::None => return Err(Error::internal("a layer that has no mixer")),
+            Self::TimeMix(_) | Self::None => return Err(Error::internal("a mixer without a first projection")),
         })
     }
 }
@@ -190,6 +223,7 @@ pub(super) enum Ffn<B: Backend> {
     Dense(Mlp<B>),
     Moe(Box<Moe<B>>),
     Linear(B::Linear),
+    ChannelMix(Box<ChannelMix<B>>),
     None,
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    AltUp, Attention, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention, Mixer, Mlp, Moe,
-    Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, Selection, SharedExpert, ShortConv, ShortGates,
-    StateSpace,
+    AltUp, Attention, ChannelMix, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention,
+    LowRank, Mixer, Mlp, Moe, Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, Selection, SharedExpert,
+    ShortConv, ShortGates, StateSpace, TimeMix,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData, StackData};
@@ -173,6 +173,7 @@ impl<B: Backend> Builder<B> {
             spec::Ffn::Dense(mlp) => Ffn::Dense(self.mlp(mlp)?),
             spec::Ffn::Moe(moe) => Ffn::Moe(Box::new(self.moe(moe)?)),
             spec::Ffn::Linear(linear) => Ffn::Linear(self.linear(from_ref(linear))?),
+            spec::Ffn::ChannelMix(mix) => Ffn::ChannelMix(Box::new(self.channel_mix(mix)?)),
             spec::Ffn::None => Ffn::None,
         })
     }
@@ -226,6 +227,7 @@ impl<B: Backend> Builder<B> {
                 output: self.linear(from_ref(&mixer.output))?,
             })),
             spec::Mixer::Recurrence(mixer) => Mixer::Recurrence(Box::new(self.recurrence(mixer)?)),
+            spec::Mixer::TimeMix(mix) => Mixer::TimeMix(Box::new(self.time_mix(mix)?)),
             spec::Mixer::None => Mixer::None,
         })
     }
@@ -252,6 +254,44 @@ impl<B: Backend> Builder<B> {
             keep_gate: gate(&mixer.keep_gate)?,
             decay: self.backend.load_vector(decays.into_iter().map(|number| decay(number) as f32).collect())?,
             output: self.linear(from_ref(&mixer.output))?,
+        })
+    }
+
+    fn time_mix(&self, mix: &spec::TimeMix) -> Result<TimeMix<B>> {
+        let hidden = mix.receptance.inputs;
+        let low = |low: &spec::LowRank| {
+            Ok::<_, Error>(LowRank { down: self.linear(from_ref(&low.down))?, up: self.linear(from_ref(&low.up))? })
+        };
+        let of_heads = |name: &String| {
+            // Those of all heads may stand in one row.
+            let all = mix.heads * mix.head_dim;
+            let in_a_row = self.tensors.get(name).is_some_and(|view| view.shape == [all]);
+            let shape: &[usize] = if in_a_row { &[all] } else { &[mix.heads, mix.head_dim] };
+            self.backend.load_vector(weights::numbers(&self.tensors, name, shape)?)
+        };
+        let shifts = mix.shifts.names().into_iter().map(|name| self.vector(name, hidden));
+        Ok(TimeMix {
+            shifts: shifts.collect::<Result<_>>()?,
+            receptance: self.linear(from_ref(&mix.receptance))?,
+            key: self.linear(from_ref(&mix.key))?,
+            value: self.linear(from_ref(&mix.value))?,
+            decay: low(&mix.decay)?,
+            rate: low(&mix.rate)?,
+            residual: mix.residual.as_ref().map(low).transpose()?,
+            gate: low(&mix.gate)?,
+            key_scale: of_heads(&mix.key_scale)?,
+            key_rate: of_heads(&mix.key_rate)?,
+            bonus: of_heads(&mix.bonus)?,
+            norm: self.norm(&mix.norm)?,
+            output: self.linear(from_ref(&mix.output))?,
+        })
+    }
+
+    fn channel_mix(&self, mix: &spec::ChannelMix) -> Result<ChannelMix<B>> {
+        Ok(ChannelMix {
+            shift: vec![self.vector(&mix.shift, mix.key.inputs)?],
+            key: self.linear(from_ref(&mix.key))?,
+            value: self.linear(from_ref(&mix.value))?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::attention_parts::first_run;
 use super::layer::{Attention, Mixer};
+use super::recurrent::Recurrent;
 use super::{Decoder, Sequence, delta, indexer, latent, linear, recurrence, state_space};
 use crate::arch::spec::{self, Activation, Gate};
 use crate::backend::{AttentionExtras, AttentionParams, Backend, HeadPart, IndexInput, Rows};
@@ -170,11 +171,21 @@ pub(super) fn recurrent<B: Backend>(
     sequences: &mut [&mut Sequence<B>],
     run: impl FnOnce(&mut [B::State]) -> Result<B::Tensor>,
 ) -> Result<B::Tensor> {
-    let states = sequences.iter_mut().map(|sequence| Ok(sequence.recurrent(index)?.state().clone()));
+    advance(rows, sequences, |sequence| sequence.recurrent(index), run)
+}
+
+/// [`recurrent`] for the state that `of` finds.
+pub(super) fn advance<B: Backend>(
+    rows: &Rows,
+    sequences: &mut [&mut Sequence<B>],
+    of: impl Fn(&mut Sequence<B>) -> Result<&mut Recurrent<B::State>>,
+    run: impl FnOnce(&mut [B::State]) -> Result<B::Tensor>,
+) -> Result<B::Tensor> {
+    let states = sequences.iter_mut().map(|sequence| Ok(of(sequence)?.state().clone()));
     let mut states = states.collect::<Result<Vec<_>>>()?;
-    let mixed = run(&mut states)?;
+    let result = run(&mut states)?;
     for ((sequence, state), segment) in sequences.iter_mut().zip(states).zip(rows.segments()) {
-        sequence.recurrent(index)?.advance(state, segment.len);
+        of(sequence)?.advance(state, segment.len);
     }
-    Ok(mixed)
+    Ok(result)
 }

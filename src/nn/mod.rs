@@ -16,6 +16,7 @@ mod recurrence;
 mod recurrent;
 mod sequence;
 mod state_space;
+mod time_mix;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;

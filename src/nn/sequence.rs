@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::recurrent::Recurrent;
-use crate::arch::spec::{Attention, Layer, Mixer, Spec};
+use crate::arch::spec::{Attention, Ffn, Layer, Mixer, Spec};
 use crate::backend::{Backend, Cache, CacheLayout, Kept};
 use crate::error::{Error, Result};
 
@@ -16,13 +16,16 @@ pub(crate) struct Sequence<B: Backend> {
     tokens: Vec<u32>,
 }
 
-/// The indices of a layer's slots. A layer has both when two mixers stand side by side.
+/// The indices of a layer's slots. A layer has several when two mixers stand side by side, or its feed-forward block
+/// keeps something, too.
 #[derive(Default)]
 struct Slots {
     cache: Option<usize>,
     /// The keys of an indexer.
     index: Option<usize>,
     state: Option<usize>,
+    /// That of the feed-forward block.
+    ffn: Option<usize>,
 }
 
 /// What one layer keeps.
@@ -73,6 +76,10 @@ impl<B: Backend> Sequence<B> {
                     slots.push(Slot::Cache(backend.new_cache(layout)));
                 }
             }
+            if matches!(layer.ffn, Ffn::ChannelMix(_)) {
+                own.ffn = Some(slots.len());
+                slots.push(Slot::Recurrent(Recurrent::new()));
+            }
             own
         };
         let of_layers = spec.layers.iter().map(&mut of_layer).collect();
@@ -108,7 +115,16 @@ impl<B: Backend> Sequence<B> {
 
     /// The states of a layer that has some.
     pub(super) fn recurrent(&mut self, layer: usize) -> Result<&mut Recurrent<B::State>> {
-        let index = self.of_layers.get(layer).and_then(|slots| slots.state);
+        self.state(layer, |slots| slots.state)
+    }
+
+    /// The states of a layer's feed-forward block that has some.
+    pub(super) fn recurrent_ffn(&mut self, layer: usize) -> Result<&mut Recurrent<B::State>> {
+        self.state(layer, |slots| slots.ffn)
+    }
+
+    fn state(&mut self, layer: usize, slot: fn(&Slots) -> Option<usize>) -> Result<&mut Recurrent<B::State>> {
+        let index = self.of_layers.get(layer).and_then(slot);
         match index.and_then(|index| self.slots.get_mut(index)) {
             Some(Slot::Recurrent(recurrent)) => Ok(recurrent),
             _ => Err(without(layer, "a state")),

@@ -4,7 +4,7 @@ use super::experts;
 use super::ternary::ternary;
 use super::{Dtype, LinearData, Matrix, NormData, Rotation, TensorView, Tensors};
 use crate::arch::spec::{Linear, Norm, Quantization, QuantizationFormat, QuantizationMode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Takes a matrix out of the checkpoint.
 ///
@@ -75,23 +75,27 @@ impl Shape {
 
 /// Takes a norm's weight and bias out of the checkpoint.
 pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
-    let weight = |name: &String| {
+    let together = spec.weights.len() == 1;
+    let numbers = |name: &String| {
         // Those of all heads may stand in one row.
-        let all = [spec.heads * spec.size];
+        let (apart, all) = ([spec.heads, spec.size], [spec.heads * spec.size]);
         let in_a_row = tensors.get(name).is_some_and(|view| view.shape == all);
-        let shape: &[usize] = match spec.weights.len() {
-            1 if spec.heads > 1 && in_a_row => &all,
-            1 if spec.heads > 1 => &[spec.heads, spec.size],
-            _ => &[spec.size],
+        let one_apart = spec.heads == 1 && tensors.get(name).is_some_and(|view| view.shape == apart);
+        let shape: &[usize] = match spec.heads {
+            1 if !one_apart => &all,
+            _ if !together => &[spec.size],
+            _ if in_a_row => &all,
+            _ => &apart,
         };
-        floats(tensors, name, shape).cloned()
+        let view = floats(tensors, name, shape)?.clone();
+        Ok::<_, Error>(if one_apart { TensorView { shape: all.into(), ..view } } else { view })
     };
     let weights = match spec.by_head {
         true => spec.weights.iter().map(|name| weight_by_head(tensors, name, spec)).collect::<Result<_>>()?,
-        false => spec.weights.iter().map(weight).collect::<Result<_>>()?,
+        false => spec.weights.iter().map(numbers).collect::<Result<_>>()?,
     };
     let vector = |name: &String| floats(tensors, name, &[spec.size]).cloned();
-    let (times, bias) = (spec.times.as_ref().map(vector).transpose()?, spec.bias.as_ref().map(vector).transpose()?);
+    let (times, bias) = (spec.times.as_ref().map(vector).transpose()?, spec.bias.as_ref().map(numbers).transpose()?);
     let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
     Ok(NormData { kind, weights, times, bias, size, heads, epsilon, offset, factor })
 }

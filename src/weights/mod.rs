@@ -201,7 +201,7 @@ pub(crate) struct NormData {
     pub weights: Vec<TensorView>,
     /// `[size]`; the weight is multiplied by it.
     pub times: Option<TensorView>,
-    /// `[size]`.
+    /// As many numbers as the weight has.
     pub bias: Option<TensorView>,
     /// Width that is normalised.
     pub size: usize,

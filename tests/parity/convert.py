@@ -54,6 +54,8 @@ FUSED = {
     "granitemoe": ("input_linear.weight", "output_linear.weight"),
     "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
 }
+# What makers have in one row for all heads of RWKV.
+ROWS = ("k_k", "k_a", "g_norm")
 CONVOLUTIONS = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "lfm2", "lfm2_moe", "mamba", "mamba2", "jamba", "recurrent_gemma")
 
 
@@ -81,6 +83,8 @@ def published(model_type, tensors):
             pass
         elif len(shape) == 3 and "conv" in name and model_type in CONVOLUTIONS:
             changed[name] = (dtype, (shape[0], shape[2], shape[1]), data)
+        elif model_type == "rwkv7" and any(part in name for part in ROWS):
+            changed[name] = (dtype, (shape[0] * shape[1],), data)
         else:
             changed[name] = (dtype, shape, data)
     if model_type.startswith("qwen3_5"):
@@ -89,7 +93,8 @@ def published(model_type, tensors):
             name = name.replace("language_model.model.", "model.language_model.")
             wrapped[name.replace("language_model.lm_head", "lm_head")] = value
         changed = wrapped
-    return None if changed.keys() == tensors.keys() and model_type not in CONVOLUTIONS else changed
+    shapes = lambda all: {name: shape for name, (_, shape, _) in all.items()}
+    return None if shapes(changed) == shapes(tensors) else changed
 
 
 def write(folder, model_config, checkpoint, tensors):
@@ -118,7 +123,8 @@ def formats(folder):
     if not quantization:
         return quantization
     whole = {key: value for key, value in quantization.items() if not isinstance(value, dict)}
-    return whole, {k: v | {"mode": v.get("mode", "affine")} for k, v in quantization.items() if isinstance(v, dict)}
+    usual = {"group_size": 64, "mode": "affine"}
+    return whole, {k: usual | v for k, v in quantization.items() if isinstance(v, dict)}
 
 
 def compare_tensors(a, b):

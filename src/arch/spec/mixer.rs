@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Indexer, KvConv, KvRounding, Linear, Norm, Recurrence, Rope, Scan, SecondLook, SparseBlocks, StateSpace};
+use super::{
+    Indexer, KvConv, KvRounding, Linear, Norm, Recurrence, Rope, Scan, SecondLook, SparseBlocks, StateSpace, TimeMix,
+};
 
 /// What mixes positions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +26,8 @@ pub enum Mixer {
     GatedConv(Box<GatedConv>),
     /// A gated linear recurrence.
     Recurrence(Box<Recurrence>),
+    /// RWKV's time mixing.
+    TimeMix(Box<TimeMix>),
     /// Nothing: the layer is a feed-forward block alone.
     None,
 }
@@ -370,7 +374,7 @@ impl Mixer {
             Self::Attention(attention) => attention.conv.is_some(),
             Self::Latent(_) | Self::None => false,
             Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_) => true,
-            Self::Linear(_) | Self::GatedConv(_) | Self::Recurrence(_) => true,
+            Self::Linear(_) | Self::GatedConv(_) | Self::Recurrence(_) | Self::TimeMix(_) => true,
         }
     }
 
@@ -390,6 +394,7 @@ impl Mixer {
             }
             Self::StateSpace(space) => space.vectors(),
             Self::Recurrence(recurrence) => recurrence.vectors(),
+            Self::TimeMix(mix) => mix.vectors(),
         }
     }
 
@@ -408,6 +413,7 @@ impl Mixer {
             Self::Linear(linear) => linear.input.iter().chain([&linear.output]).collect(),
             Self::GatedConv(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
             Self::Recurrence(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
+            Self::TimeMix(mix) => mix.linears(),
             Self::None => Vec::new(),
             Self::Latent(latent) => {
                 let query = latent.query.iter().flat_map(|query| &query.linear);
@@ -429,6 +435,7 @@ impl Mixer {
             }
             Self::ShortConv(_) | Self::Recurrence(_) | Self::None => Vec::new(),
             Self::GatedDelta(delta) => vec![&delta.norm],
+            Self::TimeMix(mix) => vec![&mix.norm],
             Self::StateSpace(space) => space.norms(),
             Self::Linear(linear) => {
                 [&linear.query_norm, &linear.key_norm].into_iter().flatten().chain([&linear.norm]).collect()

@@ -78,6 +78,17 @@ impl QuantizationFormat {
         Self { bits, group_size, mode: QuantizationMode::Affine }
     }
 
+    /// What MLX takes where nothing else is said.
+    pub(crate) const fn usual(mode: QuantizationMode) -> Self {
+        let (bits, group_size) = match mode {
+            QuantizationMode::Affine => (4, 64),
+            QuantizationMode::Mxfp4 => (4, 32),
+            QuantizationMode::Mxfp8 => (8, 32),
+            QuantizationMode::Nvfp4 => (4, 16),
+        };
+        Self { bits, group_size, mode }
+    }
+
     /// Whether there are codes of this width in groups of this size.
     pub(crate) fn is_known(&self) -> bool {
         match self.mode {

@@ -246,3 +246,28 @@ fn indexers_that_cannot_be_run_are_named() {
     let uneven = [("num_key_value_heads", json!(4)), ("index_n_heads", json!(3))];
     refused(minimax(&uneven), Unsupported, &["index_n_heads", "4 key heads"]);
 }
+
+#[test]
+fn what_rwkv_can_be_besides_is_named() {
+    let rwkv = |key: &str, value: Value| {
+        let mut config = json!({
+            "model_type": "rwkv7", "vocab_size": 8, "hidden_size": 64, "intermediate_size": 128, "norm_eps": 1e-5,
+            "head_dim": 16, "num_hidden_layers": 2, "a_low_rank_dim": 8, "v_low_rank_dim": 8, "gate_low_rank_dim": 8,
+            "decay_low_rank_dim": 8, "attn": null, "hidden_act": "sqrelu", "value_dim": [64, 64], "norm_first": true,
+        });
+        config[key] = value;
+        crate::arch::from_config(&config, "config.json")
+    };
+    assert!(rwkv("value_dim", json!(64)).is_ok());
+    for (key, value, part) in [
+        ("attn", json!({"layers": [1]}), "attn"),
+        ("hidden_act", json!("silu"), "hidden_act = \"silu\""),
+        ("norm_first", json!(false), "norm_first = false"),
+        ("norm_bias", json!(false), "norm_bias = false"),
+        ("value_dim", json!([64, 128]), "value_dim"),
+    ] {
+        refused(rwkv(key, value), Unsupported, &[part]);
+    }
+    refused(rwkv("head_dim", json!(24)), CorruptFile, &["head_dim = 24", "hidden_size of 64"]);
+    refused(rwkv("gate_low_rank_dim", Value::Null), CorruptFile, &["gate_low_rank_dim is missing"]);
+}

@@ -2,12 +2,13 @@ use serde_json::{Value, json};
 
 use super::{llama, refused};
 use crate::Code::{CorruptFile, Unsupported};
-use crate::arch::spec::QuantizationFormat;
+use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 
 #[test]
 fn overrides() {
     let value = json!({
         "group_size": 64, "bits": 4, "mode": "affine", "a": {"group_size": 32, "bits": 8}, "b": false, "c": true,
+        "d": {"bits": 8}, "e": {"mode": "nvfp4"},
     });
     for key in ["quantization", "quantization_config"] {
         let quantization = llama(&[(key, value.clone())]).unwrap().quantization.unwrap();
@@ -16,6 +17,9 @@ fn overrides() {
         assert_eq!(quantization.format("a"), Some(QuantizationFormat::affine(8, 32)));
         assert_eq!(quantization.format("b"), None);
         assert_eq!(quantization.format("c"), Some(four));
+        // What a matrix's own entry leaves out is MLX's default, not what holds for the others.
+        assert_eq!(quantization.format("d"), Some(QuantizationFormat::affine(8, 64)));
+        assert_eq!(quantization.format("e"), Some(QuantizationFormat::usual(QuantizationMode::Nvfp4)));
     }
     assert_eq!(llama(&[("quantization", Value::Null)]).unwrap().quantization, None);
 }
@@ -61,6 +65,6 @@ fn formats_that_do_not_exist() {
     }
     refused(llama(&[("quantization", json!(4))]), CorruptFile, &["quantization = 4"]);
     refused(llama(&[("quantization", json!({}))]), CorruptFile, &["quantization.bits is missing"]);
-    let layer = json!({"bits": 4, "group_size": 64, "lm_head": {"bits": 4}});
-    refused(llama(&[("quantization", layer)]), CorruptFile, &["quantization.lm_head.group_size is missing"]);
+    let layer = json!({"bits": 4, "group_size": 64, "lm_head": {"bits": 4, "group_size": 16}});
+    refused(llama(&[("quantization", layer)]), CorruptFile, &["quantization.lm_head.group_size = 16"]);
 }

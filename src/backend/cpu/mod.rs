@@ -29,7 +29,7 @@ use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
     AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
-    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams, TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -67,6 +67,7 @@ mod streams;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod time_mix;
 mod transcode;
 
 /// The processor's instructions that are used.
@@ -297,6 +298,20 @@ impl Backend for Cpu {
         states: &mut [State],
     ) -> Result<Tensor> {
         recurrent::recurrence(self, x, gate, decay, rows, states)
+    }
+
+    fn token_shift(&self, x: &Tensor, shares: &[Vec<f32>], rows: &Rows, states: &mut [State]) -> Result<Vec<Tensor>> {
+        time_mix::token_shift(self, x, shares, rows, states)
+    }
+
+    fn time_mix(
+        &self,
+        input: TimeMixInput<'_, Self>,
+        params: &TimeMixParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<[Tensor; 2]> {
+        time_mix::time_mix(self, input, params, rows, states)
     }
 
     fn experts(

@@ -46,7 +46,7 @@ impl Norm {
                 *weight *= times;
             }
         }
-        let bias = data.bias.as_ref().map_or(Ok(Vec::new()), |bias| widen(level, bias, size))?;
+        let bias = data.bias.as_ref().map_or(Ok(Vec::new()), |bias| widen(level, bias, size * heads))?;
         let charge = PROCESS.charge(size_of_val(weight.as_slice()) + size_of_val(bias.as_slice()));
         Ok(Self { weight, epsilon, bias, kind, size, _charge: charge })
     }

@@ -15,11 +15,12 @@ use crate::error::{Error, Result};
 /// What a recurrent layer keeps of a sequence.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    /// The convolution's inputs of the last positions, `(width - 1) × channels`; empty before the first.
-    history: Rc<[f32]>,
+    /// The inputs of the last positions to a convolution, `(width - 1) × channels`, or of the last to a shift; empty
+    /// before the first.
+    pub(super) history: Rc<[f32]>,
     /// The memory of each head, `heads × value_dim × key_dim` of a delta net, `heads × head_dim × state` of a state
-    /// space; empty before the first.
-    memory: Rc<[f32]>,
+    /// space, `heads × keys × values` of RWKV; empty before the first.
+    pub(super) memory: Rc<[f32]>,
 }
 
 impl crate::backend::State for State {
@@ -120,7 +121,7 @@ pub(super) fn short_conv(cpu: &Cpu, bcx: &Tensor, conv: &Conv, rows: &Rows, stat
 }
 
 /// Fails unless there is a state for each sequence, and each tensor has all rows and its width.
-fn check(rows: &Rows, states: &[State], tensors: &[(&Tensor, usize)]) -> Result<()> {
+pub(super) fn check(rows: &Rows, states: &[State], tensors: &[(&Tensor, usize)]) -> Result<()> {
     if states.len() != rows.segments().len() {
         return Err(Error::internal(format!("{} states for {} sequences", states.len(), rows.segments().len())));
     }
@@ -134,7 +135,7 @@ fn check(rows: &Rows, states: &[State], tensors: &[(&Tensor, usize)]) -> Result<
 }
 
 /// The memory of a state to go on with.
-fn memory_of(cpu: &Cpu, state: &State, size: usize) -> Result<Buffer> {
+pub(super) fn memory_of(cpu: &Cpu, state: &State, size: usize) -> Result<Buffer> {
     let mut memory = cpu.arena.allocate(size)?;
     match state.memory.len() {
         0 => memory.fill(0.0),

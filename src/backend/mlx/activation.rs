@@ -43,6 +43,7 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             gelu_tanh(&ops::maximum(x.subtract(bound)?, &number(0.0)?)?)?
         }
         Activation::Relu2 => ops::maximum(x, &number(0.0)?)?.square()?,
+        Activation::Sigmoid => ops::sigmoid(x)?,
         Activation::Rounded { step } => {
             // In f32, as mlx-lm has it.
             let step = Array::from_f32(step);

@@ -11,7 +11,7 @@ use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
     AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
-    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams, TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -40,6 +40,7 @@ mod state_space;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod time_mix;
 #[cfg(test)]
 pub(crate) use tests::on_worker;
 
@@ -284,6 +285,20 @@ impl Backend for Mlx {
         states: &mut [State],
     ) -> Result<Tensor> {
         self.run(|| Ok(recurrence::recurrence(&x.0, &gate.0, decay, rows, states)?.into()))
+    }
+
+    fn token_shift(&self, x: &Tensor, shares: &[Array], rows: &Rows, states: &mut [State]) -> Result<Vec<Tensor>> {
+        self.run(|| time_mix::token_shift(&x.0, shares, rows, states))
+    }
+
+    fn time_mix(
+        &self,
+        input: TimeMixInput<'_, Self>,
+        params: &TimeMixParams<'_, Self>,
+        rows: &Rows,
+        states: &mut [State],
+    ) -> Result<[Tensor; 2]> {
+        self.run(|| time_mix::time_mix(input, params, rows, states))
     }
 
     fn experts(

@@ -43,7 +43,11 @@ impl Norm {
         if let (Some(array), Some(times)) = (&weight, &data.times) {
             weight = Some(array.multiply(float(raw::from_view(times)?)?)?);
         }
-        let bias = data.bias.as_ref().map(|bias| float(raw::from_view(bias)?)).transpose()?;
+        let bias = |bias| match heads {
+            1 => float(raw::from_view(bias)?),
+            _ => float(raw::from_view(bias)?.reshape(&[heads, size])?),
+        };
+        let bias = data.bias.as_ref().map(bias).transpose()?;
         for array in weight.iter().chain(&bias) {
             array.eval()?;
         }

@@ -13,7 +13,7 @@ use crate::backend::{ConvData, Rows, Segment};
 #[derive(Clone, Default)]
 pub(crate) struct State {
     /// The convolution's inputs of the last positions, `[1, width - 1, channels]`.
-    history: Option<Rc<Array>>,
+    pub(super) history: Option<Rc<Array>>,
     /// The memory of each head in f32: `[heads, value_dim, key_dim]` of a delta net, `[heads, head_dim, state]` of a
     /// state space.
     memory: Option<Rc<Array>>,

@@ -77,6 +77,10 @@ def packed(blocks):
     return [of(path, block) for path, block in blocks.items()]
 
 
+RWKV = {
+    "norm_eps": 0.01, "head_dim": 16, "a_low_rank_dim": 32, "v_low_rank_dim": 64, "gate_low_rank_dim": 96,
+    "decay_low_rank_dim": 128, "num_hidden_layers": 3,
+}  # fmt: skip
 RECURRENT_GEMMA = {
     "num_hidden_layers": 3, "attention_bias": False, "conv1d_width": 4, "logits_soft_cap": 5.0, "num_key_value_heads": 1,
     "attention_window_size": 9, "lru_width": 64, "intermediate_size": 192,
@@ -316,6 +320,15 @@ FAMILIES = {
             "q_lora_rank": None, "short_conv_kernel_size": 3, "kda_lower_bound": -2.0, "tie_word_embeddings": True,
             "rope_scaling": LINEAR, "num_hidden_layers": 5, "layer_group_size": 3, "v_head_dim": 32,
         },
+    }),
+    "rwkv7": ("time mixing and channel mixing", [], {
+        "plain": RWKV,
+        "other": RWKV | {
+            "head_dim": 24, "hidden_size": 96, "a_low_rank_dim": 64, "v_low_rank_dim": 32, "gate_low_rank_dim": 64,
+            "decay_low_rank_dim": 64, "norm_eps": 0.02, "tie_word_embeddings": True, "intermediate_size": 160,
+            "num_hidden_layers": 2,
+        },
+        "alone": RWKV | {"head_dim": 64, "num_hidden_layers": 2},
     }),
     "recurrent_gemma": ("gated linear recurrences, attention within a window", [
         "attention_bias", "max_position_embeddings",

@@ -105,7 +105,7 @@ pub(super) fn softcap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
 }
 
 #[inline(always)]
-fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+pub(super) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.div(s.splat(1.0), s.add(s.splat(1.0), exp(s, s.sub(s.splat(0.0), x))))
 }
 
@@ -144,6 +144,7 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
             let positive = s.max(x, s.splat(0.0));
             s.mul(positive, positive)
         }
+        Activation::Sigmoid => sigmoid(s, x),
         Activation::Rounded { step } => {
             let mut lanes: Lanes = [0.0; LANES];
             s.store(x, &mut lanes);

@@ -9,7 +9,7 @@ pub(in super::super) struct NormPieces<'a> {
     pub size: usize,
     /// As wide as one piece or several, which then take their part in turn.
     pub weight: &'a [f32],
-    /// As wide as a piece, or empty.
+    /// The same of one piece or several, or empty.
     pub bias: &'a [f32],
     /// Whether the mean is taken away.
     pub centered: bool,
@@ -25,6 +25,7 @@ impl Kernel for NormPieces<'_> {
     fn run<S: Simd>(self, s: S) {
         let (size, count) = (self.size, self.size as f32);
         let weights = self.weight.chunks_exact(size).cycle();
+        let mut biases = self.bias.chunks_exact(size).cycle();
         for ((x, out), weight) in self.x.chunks_exact(size).zip(self.out.chunks_exact_mut(size)).zip(weights) {
             let mut mean = 0.0;
             if self.centered {
@@ -46,7 +47,7 @@ impl Kernel for NormPieces<'_> {
             for (out, weight) in out.iter_mut().zip(weight) {
                 *out = *out * factor * weight;
             }
-            for (out, bias) in out.iter_mut().zip(self.bias) {
+            for (out, bias) in out.iter_mut().zip(biases.next().unwrap_or_default()) {
                 *out += bias;
             }
         }

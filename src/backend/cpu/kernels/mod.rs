@@ -18,6 +18,7 @@ mod rows;
 mod span;
 mod state_space;
 mod stored;
+mod time_mix;
 
 pub(super) use activate::{ActivateRows, SigmoidGateRows, SoftcapRows};
 pub(super) use byte_span::ByteSpan;
@@ -36,3 +37,4 @@ pub(super) use rows::{ArgMax, NormRows, SiluRows};
 pub(super) use span::Span;
 pub(super) use state_space::{StateSpaceHeads, StateSpaceKeep};
 pub(super) use stored::{Float, Format, Stored};
+pub(super) use time_mix::{TimeMixHead, TimeMixKeys};

@@ -2,7 +2,7 @@
 
 use crate::arch::spec::{
     Activation, Attention, Choice, Conv, Ffn, GatedConv, GatedDelta, Indexer, LatentAttention, Layer, LinearAttention,
-    Mixer, Moe, Norm, Selection, Spec, StateSpace,
+    Mixer, Moe, Norm, Selection, Spec, StateSpace, TimeMix,
 };
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
@@ -255,6 +255,43 @@ const CHANGES: &[(&str, Change)] = &[
         frequencies.for_each(|frequency| *frequency *= 1.2);
         Some(())
     }),
+    // Made so large that what memories give shows it.
+    ("norm of time mixing", |spec| {
+        time_mix(spec, 0)?.norm.epsilon = 100.0;
+        Some(())
+    }),
+    ("bias of time mixing's norm dropped", |spec| drop_it(&mut time_mix(spec, 0)?.norm.bias)),
+    ("residual of values dropped", |spec| drop_it(&mut time_mix(spec, 1)?.residual)),
+    ("decay and rate exchanged", |spec| {
+        let mix = time_mix(spec, 0)?;
+        std::mem::swap(&mut mix.decay, &mut mix.rate);
+        Some(())
+    }),
+    ("shifts exchanged", |spec| {
+        let shifts = &mut time_mix(spec, 0)?.shifts;
+        std::mem::swap(&mut shifts.receptance, &mut shifts.decay);
+        std::mem::swap(&mut shifts.key, &mut shifts.value);
+        std::mem::swap(&mut shifts.rate, &mut shifts.gate);
+        Some(())
+    }),
+    ("scales of keys exchanged", |spec| {
+        let mix = time_mix(spec, 0)?;
+        std::mem::swap(&mut mix.key_scale, &mut mix.key_rate);
+        Some(())
+    }),
+    ("bonus of time mixing", |spec| {
+        let mix = time_mix(spec, 0)?;
+        mix.bonus.clone_from(&mix.key_scale);
+        Some(())
+    }),
+    ("shift of channel mixing", |spec| {
+        let shift = time_mix(spec, 0)?.shifts.key.clone();
+        match &mut first(spec)?.ffn {
+            Ffn::ChannelMix(mix) => mix.shift = shift,
+            _ => return None,
+        }
+        Some(())
+    }),
     ("norm of the gated convolution", |spec| epsilon(&mut gated_conv(spec)?.key_norm)),
     ("chunk one more", |spec| {
         let attention = find(spec, |attention| attention.chunk.is_some())?;
@@ -371,8 +408,8 @@ const CHANGES: &[(&str, Change)] = &[
         let layer = first(spec)?;
         layer.ffn_norm.as_ref()?;
         layer.mixer_norm.as_ref()?;
-        // With several streams nothing is parallel.
-        if layer.altup.is_some() {
+        // With several streams nothing is parallel, nor where a mixer takes in more than its first projection.
+        if layer.altup.is_some() || matches!(layer.mixer, Mixer::TimeMix(_)) {
             return None;
         }
         layer.parallel = !layer.parallel;
@@ -483,6 +520,13 @@ fn delta(spec: &mut Spec) -> Option<&mut GatedDelta> {
         Mixer::GatedDelta(delta) => Some(delta),
         _ => None,
     })
+}
+
+fn time_mix(spec: &mut Spec, layer: usize) -> Option<&mut TimeMix> {
+    match &mut spec.layers.get_mut(layer)?.mixer {
+        Mixer::TimeMix(mix) => Some(&mut **mix),
+        _ => None,
+    }
 }
 
 fn linear_attention(spec: &mut Spec) -> Option<&mut LinearAttention> {

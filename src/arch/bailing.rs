@@ -115,8 +115,7 @@ pub(super) fn third(config: &Config) -> Result<Spec> {
             }
             let mut layer = latent.layer(&sizes, i, true, ffn);
             if let Mixer::Latent(latent) = &mut layer.mixer {
-                latent.gated = true;
-                latent.input.push(linear(attention_name(i, "g_proj"), sizes.heads, sizes.hidden, false));
+                latent.gate(linear(attention_name(i, "g_proj"), sizes.heads, sizes.hidden, false));
             }
             layer
         })?;

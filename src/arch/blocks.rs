@@ -353,6 +353,7 @@ pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         per_layer_input: None,
         output_scale: None,
         altup: None,
+        residuals: None,
     }
 }
 
@@ -400,6 +401,7 @@ pub(super) fn decoder(
         per_layer_inputs: None,
         ngrams: None,
         streams: None,
+        residual_query: None,
         layers,
         loops: None,
         final_norm: sizes.norm("model.norm"),

@@ -357,7 +357,7 @@ impl Latent {
             expansion,
             rope: self.rope.clone(),
             query_growth: None,
-            gated: false,
+            gates: 0,
             indexer: None,
             output: part("o_proj", sizes.hidden, heads * value, bias),
         };

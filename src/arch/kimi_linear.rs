@@ -79,16 +79,16 @@ fn routing(config: &Config, count: usize) -> Result<Routing> {
 }
 
 /// Sizes of the delta nets.
-struct Delta {
+pub(super) struct Delta {
     /// The layers that are delta nets, counted from 1.
-    layers: Vec<usize>,
+    pub layers: Vec<usize>,
     heads: usize,
     width: usize,
     conv: usize,
 }
 
 impl Delta {
-    fn read(config: &Config) -> Result<Self> {
+    pub fn read(config: &Config) -> Result<Self> {
         const LAYERS: &str = "kda_layers";
         let Some(layers) = config.f64s(LAYERS, 1.0..=MAX_LAYERS as f64)? else {
             return Err(config.wrong(LAYERS, "a list of layers"));
@@ -101,7 +101,7 @@ impl Delta {
         })
     }
 
-    fn mixer(&self, sizes: &Sizes, i: usize) -> GatedDelta {
+    pub fn mixer(&self, sizes: &Sizes, i: usize) -> GatedDelta {
         let Self { heads, width, conv, .. } = *self;
         let all = heads * width;
         let part = |part, outputs, inputs| linear(attention_name(i, part), outputs, inputs, false);
@@ -121,7 +121,7 @@ impl Delta {
             ],
             short_gates: Some(ShortGates {
                 rank: width,
-                gate: part("g_b_proj", all, width),
+                gate: Some(part("g_b_proj", all, width)),
                 decay: part("f_b_proj", all, width),
             }),
             conv: Conv {

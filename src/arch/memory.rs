@@ -203,6 +203,11 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -
         }
     }
     // The residual stream, its norm and the branch that is added to it live beside the widest operation.
-    let work = (3 * spec.hidden as u64 + widest) * ROWS + spec.vocab as u64;
+    let hidden = spec.hidden as u64;
+    // Streams that were put aside, and what a mixture of them takes.
+    let begins = |layer: &&Layer| layer.residuals.as_ref().is_some_and(|residuals| residuals.begins);
+    let aside = spec.layers.iter().filter(begins).count() as u64;
+    let widest = widest.max(if aside > 0 { 2 * (aside + 1) * hidden } else { 0 });
+    let work = ((3 + aside) * hidden + widest) * ROWS + spec.vocab as u64;
     Memory { kv, work: work * size_of::<f32>() as u64 }
 }

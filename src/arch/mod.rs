@@ -30,6 +30,7 @@ mod head_gates;
 mod hunyuan;
 mod iquest;
 mod jamba;
+mod kimi_k3;
 mod kimi_linear;
 mod klear;
 mod lfm2;
@@ -158,6 +159,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("joyai_llm_flash", deepseek::third),
     ("kimi_k2", deepseek::third),
     ("kimi_k25", deepseek::multimodal),
+    ("kimi_k3", kimi_k3::spec),
     ("kimi_linear", kimi_linear::spec),
     ("kimi_vl", deepseek::multimodal),
     ("laguna", head_gates::laguna),
@@ -211,16 +213,16 @@ const FAMILIES: &[(&str, Family)] = &[
     ("prism_hadamard_qwen35", prism::hadamard),
     ("qwen", qwen::spec),
     ("qwen2", qwen2::spec),
-    ("qwen2_5_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
+    ("qwen2_5_vl", |config| wrapper::optional_text_part(config, qwen2::spec)),
     ("qwen2_moe", qwen_moe::second),
-    ("qwen2_vl", |config| wrapper::qwen_vision(config, qwen2::spec)),
+    ("qwen2_vl", |config| wrapper::optional_text_part(config, qwen2::spec)),
     ("qwen3", qwen3::spec),
     ("qwen3_5", qwen_next::third_and_a_half),
     ("qwen3_5_moe", qwen_next::third_and_a_half),
     ("qwen3_moe", qwen_moe::third),
     ("qwen3_next", qwen_next::next),
-    ("qwen3_vl", |config| wrapper::qwen_vision(config, qwen3::spec)),
-    ("qwen3_vl_moe", |config| wrapper::qwen_vision(config, qwen_moe::third)),
+    ("qwen3_vl", |config| wrapper::optional_text_part(config, qwen3::spec)),
+    ("qwen3_vl_moe", |config| wrapper::optional_text_part(config, qwen_moe::third)),
     ("recurrent_gemma", recurrent_gemma::spec),
     ("rwkv7", rwkv::seventh),
     ("seed_oss", dense::seed_oss),

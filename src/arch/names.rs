@@ -1,7 +1,8 @@
 //! Tensor names of families that call their parts otherwise than most.
 
 use super::spec::{
-    Conv, Expansion, Ffn, Indexer, LatentAttention, Layer, Linear, Mixer, Mlp, Norm, Selection, Spec, StateSpace,
+    Conv, Expansion, Ffn, Indexer, LatentAttention, Layer, Linear, Mixer, Mlp, Norm, ResidualQuery, Selection, Spec,
+    StateSpace,
 };
 
 impl Spec {
@@ -40,6 +41,7 @@ impl Spec {
             streams.widen.iter_mut().chain(&mut streams.narrow).for_each(|linear| f(&mut linear.name));
         }
         self.layers.iter_mut().for_each(|layer| layer.for_each_name(f));
+        self.residual_query.iter_mut().for_each(|slot| query(slot, f));
         norm(&mut self.final_norm, f);
         optional_linear(&mut self.head, f);
         self.logit_gain.iter_mut().for_each(f);
@@ -79,7 +81,15 @@ impl Layer {
             norm(&mut altup.laurel.norm, f);
             altup.output_scale.iter_mut().for_each(&mut *f);
         }
+        if let Some(residuals) = &mut self.residuals {
+            [&mut residuals.mixer, &mut residuals.ffn].into_iter().for_each(|slot| query(slot, f));
+        }
     }
+}
+
+fn query(query: &mut ResidualQuery, f: &mut dyn FnMut(&mut String)) {
+    f(&mut query.query);
+    norm(&mut query.norm, f);
 }
 
 fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
@@ -111,7 +121,7 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
         Mixer::GatedDelta(delta) => {
             delta.input.iter_mut().for_each(|linear| f(&mut linear.name));
             if let Some(gates) = &mut delta.short_gates {
-                f(&mut gates.gate.name);
+                optional_linear(&mut gates.gate, f);
                 f(&mut gates.decay.name);
             }
             conv(&mut delta.conv, f);
@@ -204,6 +214,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
             if let Some(narrowing) = &mut moe.narrowing {
                 f(&mut narrowing.down.name);
                 f(&mut narrowing.up.name);
+                optional_norm(&mut narrowing.norm, f);
             }
             mlp(&mut moe.mlp, f);
             if let Some(shared) = &mut moe.shared {

@@ -155,6 +155,7 @@ impl Experts {
             ),
             narrowing: narrow.map(|narrow| Narrowing {
                 down: part("fc1_latent_proj", narrow, hidden, bias),
+                norm: None,
                 up: part("fc2_latent_proj", hidden, narrow, bias),
             }),
             shared: self.shared.map(shared),

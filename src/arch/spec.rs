@@ -8,6 +8,7 @@ mod mixer;
 mod ngrams;
 mod quantization;
 mod recurrence;
+mod residuals;
 mod state_space;
 mod time_mix;
 
@@ -24,6 +25,7 @@ pub use mixer::{
 pub use ngrams::{NgramTable, Ngrams};
 pub use quantization::{Quantization, QuantizationFormat, QuantizationMode};
 pub use recurrence::{HeadGate, Recurrence};
+pub use residuals::{ResidualAttention, ResidualQuery};
 pub use state_space::{InnerSelection, Scan, Selection, StateSpace};
 pub use time_mix::{ChannelMix, LowRank, Shifts, TimeMix};
 
@@ -57,6 +59,9 @@ pub struct Spec {
     /// Several residual streams instead of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
+    /// Of what the head reads, where layers attend to residual streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_query: Option<ResidualQuery>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
     /// How the layers run several times.
@@ -135,6 +140,9 @@ pub struct Layer {
     /// How the layer goes on with [`Spec::streams`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub altup: Option<Box<AltUp>>,
+    /// How the layer attends to residual streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residuals: Option<Box<ResidualAttention>>,
 }
 
 /// Names of tensors with one number each (Talkie).
@@ -262,6 +270,14 @@ pub enum Activation {
         /// The largest number.
         limit: f32,
     },
+    /// `beta * tanh(x / beta) * sigmoid(x) * up`, where `up` becomes `cap * tanh(up / cap)` if there is a cap (Kimi K3's
+    /// SiTU). Only gated.
+    Situ {
+        /// The largest number of the gate.
+        beta: f32,
+        /// The largest number of the other half.
+        cap: Option<f32>,
+    },
     /// xIELU (Huang and Schlag 2024): with `p = softplus(alpha_p)` and `n = beta + softplus(alpha_n)`,
     /// `p * x² + beta * x` where `x > 0`, else `n * (exp(min(x, eps)) - 1 - x) + beta * x`. Never gated. The numbers are
     /// learned: they come from tensors beside the matrices, [`Mlp::activation_name`].
@@ -374,6 +390,10 @@ impl Layer {
         [&self.ffn].into_iter().chain(&self.shortcut)
     }
 
+    fn queries(&self) -> impl Iterator<Item = &ResidualQuery> {
+        self.residuals.iter().flat_map(|residuals| residuals.queries())
+    }
+
     /// Names of the tensors that are neither matrices nor norms.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
         let mut all: Vec<String> = self.mixers().flat_map(Mixer::vectors).collect();
@@ -391,6 +411,7 @@ impl Layer {
         all.extend(self.output_scale.clone());
         all.extend(self.gains.iter().flat_map(|gains| [&gains.mixer, &gains.ffn, &gains.embedding].map(String::clone)));
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
+        all.extend(self.queries().map(|query| query.query.clone()));
         all.into_iter()
     }
 }
@@ -462,7 +483,8 @@ impl Ffn {
         };
         let own = [&moe.router_norm, &moe.norm, &moe.post_norm];
         let shared = moe.shared.iter().flat_map(|shared| [&shared.norm, &shared.post_norm]);
-        own.into_iter().chain(shared).flatten().collect()
+        let narrow = moe.narrowing.iter().map(|narrowing| &narrowing.norm);
+        own.into_iter().chain(shared).chain(narrow).flatten().collect()
     }
 }
 
@@ -483,7 +505,8 @@ impl Spec {
 
     /// Names of the tensors that are neither matrices nor norms.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = String> {
-        self.layers.iter().flat_map(Layer::vectors).chain(self.logit_gain.clone())
+        let query = self.residual_query.iter().map(|query| query.query.clone());
+        self.layers.iter().flat_map(Layer::vectors).chain(query).chain(self.logit_gain.clone())
     }
 
     /// Every norm.
@@ -498,8 +521,10 @@ impl Spec {
                 .chain(layer.ffns().flat_map(Ffn::norms))
                 .chain(input)
                 .chain(altup)
+                .chain(layer.queries().map(|query| &query.norm))
         });
+        let query = self.residual_query.iter().map(|query| &query.norm);
         let inputs = self.per_layer_inputs.iter().map(|inputs| &inputs.norm);
-        layers.chain(inputs).chain(&self.embedding_norm).chain([&self.final_norm])
+        layers.chain(inputs).chain(query).chain(&self.embedding_norm).chain([&self.final_norm])
     }
 }

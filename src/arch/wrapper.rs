@@ -8,8 +8,8 @@ use super::quantization::quantization;
 use super::spec::Spec;
 use crate::error::Result;
 
-/// The text part of Qwen's models that also see, whose configuration may stand alone.
-pub(super) fn qwen_vision(config: &Config, family: fn(&Config) -> Result<Spec>) -> Result<Spec> {
+/// The text part of a model that also sees, whose configuration may stand alone.
+pub(super) fn optional_text_part(config: &Config, family: fn(&Config) -> Result<Spec>) -> Result<Spec> {
     match config.object("text_config")? {
         Some(_) => text_part(config, Value::Null, None, "language_model.", family),
         None => Ok(family(config)?.within("language_model.")),

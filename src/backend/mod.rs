@@ -190,6 +190,10 @@ pub(crate) trait Backend: Sized + 'static {
         outputs: usize,
     ) -> Result<Vec<Self::Tensor>>;
 
+    /// The sum of `inputs`, of which there is one at least, weighed row by row by a softmax over them: an input's score is
+    /// `query · x / sqrt(mean(x²) + epsilon)`.
+    fn mix_by_query(&self, inputs: &[Self::Tensor], query: &Self::Vector, epsilon: f32) -> Result<Self::Tensor>;
+
     /// `x` made as large as `like`, row by row, by their root mean squares.
     fn match_magnitude(&self, x: &Self::Tensor, like: &Self::Tensor) -> Result<Self::Tensor>;
 

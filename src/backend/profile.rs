@@ -303,6 +303,10 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensors("mix_streams", 0, |inner| inner.mix_streams(inputs, coefficients, outputs))
     }
 
+    fn mix_by_query(&self, inputs: &[B::Tensor], query: &B::Vector, epsilon: f32) -> Result<B::Tensor> {
+        self.tensor("mix_by_query", 0, |inner| inner.mix_by_query(inputs, query, epsilon))
+    }
+
     fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {
         self.tensor("match_magnitude", 0, |inner| inner.match_magnitude(x, like))
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::layer::{Ffn, Layer, Mixer, Ngram, PerLayerInput, PerLayerInputs};
+use super::layer::{Ffn, Layer, Mixer, Ngram, PerLayerInput, PerLayerInputs, ResidualQuery};
 use super::mixer::{advance, recurrent};
 use super::{Sequence, ffn, time_mix};
 use crate::arch::spec::{self, Spec};
@@ -24,6 +24,8 @@ pub(crate) struct Decoder<B: Backend> {
     /// Makes what is averaged of the other streams.
     pub(super) narrow: Vec<B::Linear>,
     pub(super) layers: Vec<Rc<Layer<B>>>,
+    /// Of what the head reads, where layers attend to residual streams.
+    pub(super) residual_query: Option<ResidualQuery<B>>,
     pub(super) final_norm: B::Norm,
     pub(super) head: Option<B::Linear>,
     pub(super) logit_scale: f32,
@@ -141,7 +143,7 @@ impl<B: Backend> Decoder<B> {
         let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
         let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
         let embedded = self.layers.iter().any(|layer| layer.embedding_scale.is_some()).then(|| x.clone());
-        let mut carried = Carried::default();
+        let (mut carried, mut blocks) = (Carried::default(), Vec::new());
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
@@ -156,6 +158,10 @@ impl<B: Backend> Decoder<B> {
                 }
                 _ => None,
             };
+            if let Some(residuals) = &spec.residuals {
+                x = self.run_attending(layer, spec, residuals.begins, x, &mut blocks, index, rows, sequences)?;
+                continue;
+            }
             if !streams.is_empty() {
                 streams = self.run_streams(layer, spec, &streams, own.as_ref(), index, rows, sequences)?;
                 continue;
@@ -179,7 +185,10 @@ impl<B: Backend> Decoder<B> {
         if !streams.is_empty() {
             x = self.narrow(&streams)?;
         }
-        Ok(x)
+        match &self.residual_query {
+            Some(query) => self.mixture(&blocks, &x, query),
+            None => Ok(x),
+        }
     }
 
     /// The position of each row.

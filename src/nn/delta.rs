@@ -15,10 +15,9 @@ pub(super) fn gated_delta<B: Backend>(
     states: &mut [B::State],
 ) -> Result<B::Tensor> {
     let heads = spec.value_heads;
-    let (gate_width, step_width) = match &spec.short_gates {
-        Some(gates) => (gates.rank, gates.rank),
-        None => (heads * spec.value_dim, spec.decays()),
-    };
+    let short = spec.short_gates.as_ref();
+    let gate_width = short.filter(|gates| gates.gate.is_some()).map_or(heads * spec.value_dim, |gates| gates.rank);
+    let step_width = short.map_or(spec.decays(), |gates| gates.rank);
     let mut at = 0;
     let mut next = |width: usize| {
         at += width;
@@ -27,7 +26,9 @@ pub(super) fn gated_delta<B: Backend>(
     let (mixed, mut gate, rate, mut step) =
         (next(spec.channels())?, next(gate_width)?, next(heads)?, next(step_width)?);
     if let Some(gates) = &weights.short_gates {
-        gate = backend.linear(&gate, &gates.gate)?;
+        if let Some(linear) = &gates.gate {
+            gate = backend.linear(&gate, linear)?;
+        }
         step = backend.linear(&step, &gates.decay)?;
     }
     let qkv = backend.activate(&backend.convolve(&mixed, &weights.conv, rows, states)?, Activation::Silu)?;

@@ -56,7 +56,7 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
     }
     let mut chosen = backend.experts(&seen, &logits, &moe.experts, &routing)?;
     if let Some(narrowing) = &moe.narrowing {
-        chosen = backend.linear(&chosen, &narrowing.up)?;
+        chosen = backend.linear(&norm(&narrowing.norm, &chosen)?, &narrowing.up)?;
     }
     let chosen = norm(&moe.post_norm, &chosen)?;
     let Some(shared) = &moe.shared else { return Ok(chosen) };

@@ -36,7 +36,7 @@ pub(super) fn latent<B: Backend>(
                 return Err(Error::internal("an indexer of latent attention without short queries or weights"));
             }
             let first = heads * (rotated + spec.plain);
-            let key = own + if spec.gated { heads } else { 0 };
+            let key = own + spec.gates;
             let weight = key + indexer.head_dim;
             let input = IndexInput {
                 queries: &backend.columns(&query, first..first + indexer.query_width())?,
@@ -93,8 +93,8 @@ pub(super) fn latent<B: Backend>(
             backend.head_columns(&attended, heads, 0..spec.value)?
         }
     };
-    if !spec.gated {
-        return Ok(attended);
+    match spec.gates {
+        0 => Ok(attended),
+        gates => backend.sigmoid_gate(&attended, &backend.columns(input, own..own + gates)?),
     }
-    backend.sigmoid_gate(&attended, &backend.columns(input, own..own + heads)?)
 }

@@ -23,6 +23,20 @@ pub(super) struct Layer<B: Backend> {
     /// Factor of the embedding that is added.
     pub embedding_scale: Option<f32>,
     pub altup: Option<Box<AltUp<B>>>,
+    pub residuals: Option<Box<ResidualAttention<B>>>,
+}
+
+/// How a layer attends to residual streams.
+pub(super) struct ResidualAttention<B: Backend> {
+    pub mixer: ResidualQuery<B>,
+    pub ffn: ResidualQuery<B>,
+}
+
+/// What a mixture of residual streams is made by.
+pub(super) struct ResidualQuery<B: Backend> {
+    /// With the weight of the norm in it.
+    pub query: B::Vector,
+    pub epsilon: f32,
 }
 
 /// How a layer goes on with several streams.
@@ -95,7 +109,7 @@ pub(super) struct GatedDelta<B: Backend> {
 
 /// What makes a delta net's gates of their short forms.
 pub(super) struct ShortGates<B: Backend> {
-    pub gate: B::Linear,
+    pub gate: Option<B::Linear>,
     pub decay: B::Linear,
 }
 
@@ -255,6 +269,7 @@ pub(super) struct Moe<B: Backend> {
 /// What stands around narrow experts.
 pub(super) struct Narrowing<B: Backend> {
     pub down: B::Linear,
+    pub norm: Option<B::Norm>,
     pub up: B::Linear,
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Decoder;
 use super::layer::{
     AltUp, Attention, ChannelMix, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention,
-    LowRank, Mixer, Mlp, Moe, Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, Selection, SharedExpert,
-    ShortConv, ShortGates, StateSpace, TimeMix,
+    LowRank, Mixer, Mlp, Moe, Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, ResidualAttention,
+    ResidualQuery, Selection, SharedExpert, ShortConv, ShortGates, StateSpace, TimeMix,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData, StackData};
@@ -82,6 +82,7 @@ impl<B: Backend> Builder<B> {
         });
         let unused = unused.transpose()?;
         let final_norm = self.norm(&spec.final_norm)?;
+        let residual_query = spec.residual_query.as_ref().map(|query| self.residual_query(query)).transpose()?;
         let Start { embedding, embedding_norm, positions, per_layer_inputs, ngrams, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
         let layers = std::mem::take(&mut self.layers);
@@ -97,6 +98,7 @@ impl<B: Backend> Builder<B> {
             widen,
             narrow,
             layers,
+            residual_query,
             final_norm,
             head,
             logit_scale,
@@ -165,6 +167,7 @@ impl<B: Backend> Builder<B> {
             branch_scales,
             embedding_scale,
             altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
+            residuals: layer.residuals.as_ref().map(|residuals| self.residuals(residuals)).transpose()?,
         })
     }
 
@@ -196,6 +199,20 @@ impl<B: Backend> Builder<B> {
             right: self.linear(from_ref(&altup.laurel.right))?,
             laurel_norm: self.norm(&altup.laurel.norm)?,
         })
+    }
+
+    fn residuals(&self, residuals: &spec::ResidualAttention) -> Result<Box<ResidualAttention<B>>> {
+        let (mixer, ffn) = (self.residual_query(&residuals.mixer)?, self.residual_query(&residuals.ffn)?);
+        Ok(Box::new(ResidualAttention { mixer, ffn }))
+    }
+
+    fn residual_query(&self, query: &spec::ResidualQuery) -> Result<ResidualQuery<B>> {
+        let mut numbers = weights::numbers(&self.tensors, &query.query, &[1, query.norm.size])?;
+        for name in &query.norm.weights {
+            let weight = weights::vector(&self.tensors, name, query.norm.size)?;
+            numbers.iter_mut().zip(weight).for_each(|(number, weight)| *number *= weight);
+        }
+        Ok(ResidualQuery { query: self.backend.load_vector(numbers)?, epsilon: query.norm.epsilon })
     }
 
     fn mixer(&mut self, mixer: &spec::Mixer) -> Result<Mixer<B>> {
@@ -297,8 +314,8 @@ impl<B: Backend> Builder<B> {
 
     fn gated_delta(&self, delta: &spec::GatedDelta) -> Result<GatedDelta<B>> {
         let short_gates = |gates: &spec::ShortGates| {
-            let (gate, decay) = (self.linear(from_ref(&gates.gate))?, self.linear(from_ref(&gates.decay))?);
-            Ok(ShortGates { gate, decay })
+            let gate = gates.gate.as_ref().map(|gate| self.linear(from_ref(gate))).transpose()?;
+            Ok(ShortGates { gate, decay: self.linear(from_ref(&gates.decay))? })
         };
         Ok(GatedDelta {
             input: self.linear(&delta.input)?,
@@ -423,7 +440,7 @@ impl<B: Backend> Builder<B> {
         };
         let narrowing = |narrowing: &spec::Narrowing| {
             let (down, up) = (self.linear(from_ref(&narrowing.down))?, self.linear(from_ref(&narrowing.up))?);
-            Ok(Narrowing { down, up })
+            Ok(Narrowing { down, norm: self.optional_norm(&narrowing.norm)?, up })
         };
         Ok(Moe {
             router: self.linear(from_ref(&moe.router))?,

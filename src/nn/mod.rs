@@ -14,6 +14,7 @@ mod mixer;
 mod ngrams;
 mod recurrence;
 mod recurrent;
+mod residuals;
 mod sequence;
 mod state_space;
 mod time_mix;

@@ -107,6 +107,9 @@ class Checkpoint:
         quantization = self.config.get("quantization")
         if quantization is None or quantization.get(path) is False or "modules" in self.config:
             return None
+        # mlx-lm's Kimi K3 reads these numbers themselves.
+        if path.endswith("_res_proj"):
+            return None
         layer = quantization.get(path)
         layer = layer if isinstance(layer, dict) else quantization
         mode, bits, group = layer.get("mode", "affine"), layer["bits"], layer["group_size"]

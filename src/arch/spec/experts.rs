@@ -39,6 +39,9 @@ pub struct Moe {
 pub struct Narrowing {
     /// `[narrow, hidden]`.
     pub down: Linear,
+    /// Norm of what the experts give, before it is widened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
     /// `[hidden, narrow]`.
     pub up: Linear,
 }

@@ -62,8 +62,9 @@ pub struct LatentAttention {
     /// Queries grow with their position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_growth: Option<QueryGrowth>,
-    /// Whether each head's output is multiplied by the sigmoid of a number, which `input` gives last.
-    pub gated: bool,
+    /// How many numbers `input` gives last whose sigmoids the output is multiplied by: none, one a head, or one for each
+    /// number of the output.
+    pub gates: usize,
     /// Chooses the positions that are seen. `query` gives its queries, `input` its keys and weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub indexer: Option<Indexer>,
@@ -105,6 +106,12 @@ impl LatentAttention {
             Expansion::Absorbed { .. } => (1, self.rotated + self.latent),
             Expansion::Full(_) => (self.heads, (self.rotated + self.plain).max(self.value)),
         }
+    }
+
+    /// Multiplies the output by the sigmoids of what `linear` makes of the input.
+    pub(in crate::arch) fn gate(&mut self, linear: Linear) {
+        self.gates = linear.outputs;
+        self.input.push(linear);
     }
 }
 
@@ -178,8 +185,8 @@ pub struct GatedDelta {
 pub struct ShortGates {
     /// Width of a short form.
     pub rank: usize,
-    /// `z`, `[value_heads * value_dim, rank]`.
-    pub gate: Linear,
+    /// `z`, `[value_heads * value_dim, rank]`; the input has all of it when absent.
+    pub gate: Option<Linear>,
     /// `a`, `[value_heads * key_dim, rank]`.
     pub decay: Linear,
 }
@@ -406,7 +413,7 @@ impl Mixer {
             }
             Self::ShortConv(conv) => vec![&conv.input, &conv.output],
             Self::GatedDelta(delta) => {
-                let gates = delta.short_gates.iter().flat_map(|gates| [&gates.gate, &gates.decay]);
+                let gates = delta.short_gates.iter().flat_map(|gates| gates.gate.iter().chain([&gates.decay]));
                 delta.input.iter().chain(gates).chain([&delta.output]).collect()
             }
             Self::StateSpace(space) => space.linears(),

@@ -7,6 +7,7 @@ use super::{llama, of, refused};
 use crate::Code::{self, CorruptFile, Unsupported};
 use crate::arch;
 use crate::arch::spec::{Activation, Ffn, Mlp, Spec};
+use crate::error::Result;
 use crate::support::known_models;
 use crate::weights::{ModelFiles, Storage};
 
@@ -220,19 +221,34 @@ fn heads_and_layers_make_no_end_of_pieces() {
     assert!(error.message().contains("num_attention_heads = 1024"), "{error}");
 }
 
+/// A kept model with changes of its text part.
+fn of_known(name: &str, changes: &[(&str, Value)]) -> Result<Spec> {
+    let mut config = known_models().into_iter().find(|known| known.name == name).unwrap().config;
+    for (key, value) in changes {
+        let target = match config.get_mut("text_config").and_then(Value::as_object_mut) {
+            Some(text) => text,
+            None => &mut config,
+        };
+        target.insert((*key).to_owned(), value.clone());
+    }
+    arch::from_config(&config.into(), "config.json")
+}
+
+#[test]
+fn settings_of_kimi_k3_that_cannot_be_run_are_named() {
+    let kimi = |key: &str, value: Value| of_known("kimi_k3-plain-f32", &[(key, value)]);
+    assert!(kimi("mla_use_nope", json!(true)).is_ok());
+    refused(kimi("mla_use_nope", json!(false)), Unsupported, &["mla_use_nope"]);
+    refused(kimi("hidden_act", json!("silu")), Unsupported, &["hidden_act", "situ"]);
+    refused(kimi("moe_router_activation_func", json!("softmax")), Unsupported, &["moe_router_activation_func"]);
+    refused(kimi("activation_situ_linear_beta", json!(0)), CorruptFile, &["activation_situ_linear_beta"]);
+    refused(kimi("attn_res_block_size", json!(0)), CorruptFile, &["attn_res_block_size"]);
+    refused(kimi("linear_attn_config", json!(null)), CorruptFile, &["linear_attn_config"]);
+    refused(kimi("qk_rope_head_dim", json!(null)), CorruptFile, &["qk_rope_head_dim"]);
+}
+
 #[test]
 fn indexers_that_cannot_be_run_are_named() {
-    let of_known = |name: &str, changes: &[(&str, Value)]| {
-        let mut config = known_models().into_iter().find(|known| known.name == name).unwrap().config;
-        for (key, value) in changes {
-            let target = match config.get_mut("text_config").and_then(Value::as_object_mut) {
-                Some(text) => text,
-                None => &mut config,
-            };
-            target.insert((*key).to_owned(), value.clone());
-        }
-        arch::from_config(&config.into(), "config.json")
-    };
     let deepseek = |changes: &[(&str, Value)]| of_known("deepseek_v32-groups-f32", changes);
     assert!(deepseek(&[]).is_ok());
     refused(deepseek(&[("index_topk", json!(0))]), CorruptFile, &["index_topk"]);

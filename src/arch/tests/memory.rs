@@ -1,7 +1,8 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::llama;
-use crate::arch::{Kept, memory};
+use crate::arch::{Kept, from_config, memory};
+use crate::support::known_models;
 
 /// Plain numbers of some bytes each.
 fn numbers(width: usize) -> impl Fn(Kept) -> u64 {
@@ -16,6 +17,22 @@ fn keys_and_values() {
     assert_eq!(memory(&spec, 0, numbers(2)).kv, 0);
     let window = [("layer_types", json!(["sliding_attention", "full_attention"])), ("sliding_window", json!(8))];
     assert_eq!(memory(&llama(&window).unwrap(), 10_000, numbers(4)).kv, 2 * 2 * 16 * 4 * (10_000 + 8 + 512));
+}
+
+#[test]
+fn streams_that_are_put_aside() {
+    let kimi = |block: usize| {
+        let known = known_models().into_iter().find(|known| known.name == "kimi_k3-plain-f32").unwrap();
+        let mut config: Value = known.config.into();
+        config["text_config"]["attn_res_block_size"] = json!(block);
+        config["text_config"]["hidden_size"] = json!(4096);
+        let memory = memory(&from_config(&config, "config.json").unwrap(), 100, numbers(4));
+        // Two delta nets of two heads of 32 columns and rows, each twice; two caches of latent vectors.
+        assert_eq!(memory.kv, 2 * 2 * 4 * (3 * 3 * 64 + 2 * 32 * 32) + 2 * 2 * 48 * 100 * 4);
+        memory.work
+    };
+    // Each of 512 rows has one more put aside, and twice as much while they are mixed.
+    assert_eq!(kimi(1) - kimi(2), 2 * 3 * 4096 * 512 * 4);
 }
 
 #[test]

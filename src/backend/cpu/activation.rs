@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: bool) -> Result<Tensor> {
     let halves = if gated { 2 } else { 1 };
     let allowed = match activation {
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => gated,
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => gated,
         Activation::Xielu { .. } | Activation::Rounded { .. } => !gated,
         _ => true,
     };

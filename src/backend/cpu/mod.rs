@@ -233,6 +233,10 @@ impl Backend for Cpu {
         streams::mix_streams(self, inputs, coefficients, outputs)
     }
 
+    fn mix_by_query(&self, inputs: &[Tensor], query: &Vec<f32>, epsilon: f32) -> Result<Tensor> {
+        streams::mix_by_query(self, inputs, query, epsilon)
+    }
+
     fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
         streams::match_magnitude(self, x, like)
     }

@@ -2,6 +2,7 @@
 
 use super::Cpu;
 use super::elementwise::rows;
+use super::kernels::MixByQuery;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 
@@ -56,6 +57,20 @@ pub(super) fn mix_streams(cpu: &Cpu, inputs: &[Tensor], coefficients: &Tensor, o
         })
     };
     (0..outputs).map(mixed).collect()
+}
+
+/// See [`Backend::mix_by_query`](crate::backend::Backend::mix_by_query).
+pub(super) fn mix_by_query(cpu: &Cpu, inputs: &[Tensor], query: &[f32], epsilon: f32) -> Result<Tensor> {
+    let count = inputs.first().map_or(0, Tensor::rows);
+    for x in inputs {
+        x.expect_width(query.len(), "a mixture by a query")?;
+    }
+    if inputs.iter().any(|x| x.rows() != count) {
+        return Err(Error::internal("a mixture of different numbers of rows"));
+    }
+    let (width, level) = (query.len(), cpu.level);
+    let inputs: Vec<&[f32]> = inputs.iter().map(Tensor::data).collect();
+    rows(cpu, count, width, |first, out| level.run(MixByQuery { inputs: &inputs, query, epsilon, first, out }))
 }
 
 /// See [`Backend::match_magnitude`](crate::backend::Backend::match_magnitude).

@@ -22,6 +22,14 @@ pub(super) fn gate(gate_up: &Array, activation: Activation) -> Result<Array> {
             let up = ops::maximum(ops::minimum(&up, &number(limit)?)?, &number(-limit)?)?;
             Ok(up.multiply(&swish)?)
         }
+        Activation::Situ { beta, cap } => {
+            // In f32, as mlx-lm has it.
+            let gate = wide(&gate)?;
+            let open = softcap(&gate, beta)?.multiply(ops::sigmoid(&gate)?)?;
+            let wide_up = wide(&up)?;
+            let capped = cap.map(|cap| softcap(&wide_up, cap)).transpose()?;
+            cast(open.multiply(capped.as_ref().unwrap_or(&wide_up))?, up.dtype())
+        }
         _ => Ok(activate(&gate, activation)?.multiply(&up)?),
     }
 }
@@ -61,8 +69,8 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             let below = below.multiply(&negative)?.add(&straight)?;
             ops::select(x.gt(&number(0.0)?)?, above, below)?
         }
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => {
-            return Err(Fault::internal("a clipped SwiGLU without a gate"));
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => {
+            return Err(Fault::internal(format!("{activation:?} without a gate")));
         }
     })
 }

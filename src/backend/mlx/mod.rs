@@ -220,6 +220,10 @@ impl Backend for Mlx {
         self.run(|| streams::mix_streams(inputs, &coefficients.0, outputs))
     }
 
+    fn mix_by_query(&self, inputs: &[Tensor], query: &Array, epsilon: f32) -> Result<Tensor> {
+        self.run(|| Ok(streams::mix_by_query(inputs, query, epsilon)?.into()))
+    }
+
     fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
         self.run(|| Ok(streams::match_magnitude(&x.0, &like.0)?.into()))
     }

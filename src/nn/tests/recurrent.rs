@@ -1,7 +1,8 @@
 //! Models that keep states: the same bits however a prompt is computed on the CPU backend, and what they take in memory.
 
 use super::{assert_batch_agrees, assert_close, cpus, decoder_of, run};
-use crate::arch::{self, spec::Mixer};
+use crate::arch::{self, Kept, spec::Mixer};
+use crate::backend::{Backend, CacheLayout};
 use crate::support::{KnownModel, known_models};
 
 /// Those whose layers are recurrent, with or without attention, and those with several residual streams.
@@ -55,14 +56,19 @@ fn the_last_step_is_taken_back_and_forks_are_their_own() {
 #[test]
 fn states_are_as_large_as_priced() {
     let mut checked = 0;
-    for known in models().iter().filter(|known| ["mamba", "rwkv"].iter().any(|of| known.name.starts_with(of))) {
+    let priced = ["mamba", "rwkv", "kimi_k3"];
+    for known in models().iter().filter(|known| priced.iter().any(|of| known.name.starts_with(of))) {
         let folder = known.build();
         let [cpu, ..] = cpus();
         let decoder = decoder_of(&cpu, &folder.path().display().to_string());
         let mut sequence = decoder.new_sequence();
         // The state and the one before the last step.
         run(&decoder, &mut sequence, &known.tokens[..4], 2);
-        let priced = arch::memory(decoder.spec(), 100, |_| 0).kv;
+        let priced = arch::memory(decoder.spec(), 4, |kept| {
+            let Kept { heads, head_dim, index, positions } = kept;
+            cpu.cache_bytes(CacheLayout { kv_heads: heads, head_dim, window: None, index }, positions) as u64
+        });
+        let priced = priced.kv;
         assert_eq!(sequence.bytes() as u64, priced, "{}", known.name);
         checked += 1;
     }

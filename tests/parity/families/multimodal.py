@@ -12,6 +12,15 @@ MINIMAX_M3 = {
     },
 }  # fmt: skip
 
+KIMI_K3 = {
+    "model_type": "kimi_linear", "num_hidden_layers": 4, "num_key_value_heads": 4, "num_experts": 8,
+    "moe_intermediate_size": 64, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 16,
+    "first_k_dense_replace": 1, "num_experts_per_token": 3, "hidden_act": "situ", "attn_res_block_size": 2,
+    "linear_attn_config": {
+        "kda_layers": [1, 3], "num_heads": 2, "head_dim": 32, "short_conv_kernel_size": 4, "gate_lower_bound": -5.0,
+    },
+}  # fmt: skip
+
 FAMILIES = {
     "gemma3": ("text part", ["model_type"], {
         "plain": {"text_config": {
@@ -59,6 +68,30 @@ FAMILIES = {
     }),
     "kimi_k25": ("text part", ["model_type"], {
         "plain": {"text_config": BASE | LATENT | {"num_experts_per_tok": 3}},
+    }),
+    "kimi_k3": ("text part; delta nets, gated latent attention, narrow experts, attention to residual streams", [
+        "model_type", "hidden_act", "max_position_embeddings", "mla_use_nope", "moe_router_activation_func",
+        "use_grouped_topk",
+    ], {
+        "plain": {"text_config": BASE | KIMI_K3 | {
+            "q_lora_rank": 64, "mla_use_output_gate": True, "num_shared_experts": 1, "routed_scaling_factor": 1.5,
+            "routed_expert_hidden_size": 32, "latent_moe_use_norm": True, "activation_situ_beta": 1.5,
+            "activation_situ_linear_beta": 2.0,
+            "linear_attn_config": KIMI_K3["linear_attn_config"] | {"use_full_rank_gate": True},
+        }},
+        "groups": {"text_config": BASE | KIMI_K3 | {
+            "qk_nope_head_dim": 48, "v_head_dim": 24, "num_expert_group": 4, "topk_group": 2, "moe_layer_freq": 2,
+            "first_k_dense_replace": 0, "moe_renormalize": False, "tie_word_embeddings": True,
+            "num_experts_per_token": 2, "qk_rope_head_dim": 32, "num_shared_experts": 2, "attn_res_block_size": 3,
+            "routed_expert_hidden_size": 96,
+            "linear_attn_config": {
+                "kda_layers": [2, 3], "num_heads": 4, "head_dim": 16, "short_conv_kernel_size": 3,
+            },
+        }},
+        "alone": KIMI_K3 | {
+            "model_type": "kimi_k3", "attn_res_block_size": None, "num_experts": None, "num_hidden_layers": 3,
+            "activation_situ_linear_beta": 1.5, "mla_use_output_gate": True,
+        },
     }),
     "minimax_m3_vl": ("text part; chosen blocks of positions; experts with clipped gates", ["model_type"], {
         "plain": {"text_config": BASE | MINIMAX_M3 | {"partial_rotary_factor": 0.25}},

@@ -30,6 +30,7 @@ impl Kernel for ActivateRows<'_> {
                 let y = match activation {
                     Activation::ClippedSwiglu { alpha, limit } => clipped(s, gate, up, alpha, limit),
                     Activation::LimitedSwiglu { limit } => limited(s, gate, up, limit),
+                    Activation::Situ { beta, cap } => situ(s, gate, up, beta, cap),
                     _ if gated => s.mul(apply(s, activation, gate), up),
                     _ => apply(s, activation, gate),
                 };
@@ -129,6 +130,15 @@ fn limited<S: Simd>(s: S, gate: S::V, up: S::V, limit: f32) -> S::V {
 }
 
 #[inline(always)]
+fn situ<S: Simd>(s: S, gate: S::V, up: S::V, beta: f32, cap: Option<f32>) -> S::V {
+    let up = match cap {
+        Some(cap) => softcap(s, up, cap),
+        None => up,
+    };
+    s.mul(s.mul(softcap(s, gate, beta), sigmoid(s, gate)), up)
+}
+
+#[inline(always)]
 fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
         Activation::Silu => s.mul(x, sigmoid(s, x)),
@@ -152,7 +162,7 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
         }
         Activation::Clamp { limit } => s.max(min(s, x, s.splat(limit)), s.splat(-limit)),
         // Gated only, and computed above.
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => x,
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => x,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = s.splat(softplus(alpha_p));
             let negative = s.splat(beta + softplus(alpha_n));

@@ -4,8 +4,9 @@ use std::slice::from_ref;
 
 use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, floats, on_worker, tensor, values};
 use crate::arch::spec::Activation;
+use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::mlx::{Mlx, MlxDevice};
-use crate::backend::{Backend, Precision};
+use crate::backend::{Backend, Ids, Precision};
 use crate::error::Code;
 use crate::weights::{Dtype, NormData};
 
@@ -71,6 +72,34 @@ fn the_gated_mlp_adds_to_the_residual() {
             .map(|(y, residual)| y + residual)
             .collect();
         assert_close(&values(&found), &expected, 1e-5);
+    });
+}
+
+/// What a backend makes of rows `0..3` and `3..6` of a table: a bounded gate, and a mixture.
+fn bounded_and_mixed<B: Backend>(backend: &B, table: &TestMatrix, query: &[f32]) -> Vec<f32> {
+    let table = backend.load_linear(from_ref(&table.data)).unwrap();
+    let [first, second] = [[0, 1, 2], [3, 4, 5]].map(|ids| backend.embed(&table, Ids::Host(&ids)).unwrap());
+    let query = backend.load_vector(query.to_vec()).unwrap();
+    let gated = [Some(0.7), None].map(|cap| backend.gate(&first, Activation::Situ { beta: 0.4, cap }).unwrap());
+    let one = backend.mix_by_query(from_ref(&first), &query, 0.1).unwrap();
+    let mixed = backend.mix_by_query(&[first, second], &query, 0.1).unwrap();
+    let mut out = Vec::new();
+    for tensor in gated.iter().chain([&one, &mixed]) {
+        (0..3).for_each(|row| backend.read_logits(tensor, row, &mut out).unwrap());
+    }
+    out
+}
+
+#[test]
+fn bounded_gates_and_mixtures_are_those_of_the_cpu_backend() {
+    on_worker(|| {
+        let mut random = Random::new(7);
+        let table = TestMatrix::dense(&mut random, Dtype::F32, 6, 48);
+        let query = random.floats(48);
+        let cpu = Cpu::new(Pool::new(2).unwrap(), Precision::Exact, None).unwrap();
+        let expected = bounded_and_mixed(&cpu, &table, &query);
+        assert_eq!(expected.len(), 3 * (2 * 24 + 2 * 48));
+        assert_close(&bounded_and_mixed(&backend(Precision::Exact), &table, &query), &expected, 1e-6);
     });
 }
 

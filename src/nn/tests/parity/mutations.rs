@@ -2,7 +2,7 @@
 
 use crate::arch::spec::{
     Activation, Attention, Choice, Conv, Ffn, GatedConv, GatedDelta, Indexer, LatentAttention, Layer, LinearAttention,
-    Mixer, Moe, Norm, Selection, Spec, StateSpace, TimeMix,
+    Mixer, Mlp, Moe, Norm, Selection, Spec, StateSpace, TimeMix,
 };
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
@@ -197,7 +197,7 @@ const CHANGES: &[(&str, Change)] = &[
     ("growth of latent queries dropped", |spec| drop_it(&mut latent(spec)?.query_growth)),
     ("gate of latent attention dropped", |spec| {
         let latent = latent(spec)?;
-        latent.gated.then(|| latent.gated = false)
+        (latent.gates > 0).then(|| latent.gates = 0)
     }),
     ("everything chosen", |spec| {
         let (Choice::Positions { count } | Choice::Blocks { count, .. }) = &mut indexer(spec)?.choice;
@@ -326,8 +326,7 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("short gates exchanged", |spec| {
         let gates = delta(spec)?.short_gates.as_mut()?;
-        std::mem::swap(&mut gates.gate, &mut gates.decay);
-        Some(())
+        gates.gate.as_mut().map(|gate| std::mem::swap(gate, &mut gates.decay))
     }),
     ("convolutions exchanged", |spec| {
         let weights = &mut conv(spec)?.weights;
@@ -388,6 +387,41 @@ const CHANGES: &[(&str, Change)] = &[
             _ => None,
         })
     }),
+    ("another block of layers", |spec| {
+        let residuals = spec.layers.get_mut(1)?.residuals.as_mut()?;
+        residuals.begins = !residuals.begins;
+        Some(())
+    }),
+    ("norm of the mixer's residual query", |spec| {
+        // The first layer has nothing to mix.
+        epsilon(&mut spec.layers.get_mut(1)?.residuals.as_mut()?.mixer.norm)
+    }),
+    ("norm of the feed-forward block's residual query", |spec| epsilon(&mut first(spec)?.residuals.as_mut()?.ffn.norm)),
+    ("residual queries exchanged", |spec| {
+        let residuals = spec.layers.get_mut(1)?.residuals.as_mut()?;
+        std::mem::swap(&mut residuals.mixer, &mut residuals.ffn);
+        Some(())
+    }),
+    ("residual query of the head dropped", |spec| drop_it(&mut spec.residual_query)),
+    ("bounds of SiTU", |spec| {
+        let bound = |mlp: &mut Mlp| match &mut mlp.activation {
+            Activation::Situ { beta, .. } => {
+                *beta *= 1.2;
+                Some(())
+            }
+            _ => None,
+        };
+        spec.layers.iter_mut().find_map(|layer| match &mut layer.ffn {
+            Ffn::Dense(mlp) => bound(mlp),
+            Ffn::Moe(moe) => bound(&mut moe.mlp),
+            _ => None,
+        })
+    }),
+    ("cap of SiTU dropped", |spec| match &mut first(spec)?.ffn {
+        Ffn::Dense(Mlp { activation: Activation::Situ { cap, .. }, .. }) => drop_it(cap),
+        _ => None,
+    }),
+    ("norm of narrow experts", |spec| epsilon(moe(spec)?.narrowing.as_mut()?.norm.as_mut()?)),
     ("mixer beside dropped", |spec| drop_it(&mut first(spec)?.beside)),
     ("gate of attention dropped", |spec| {
         let attention = find(spec, |attention| attention.gate.is_some())?;
@@ -402,14 +436,14 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("residual scale", |spec| {
         let layer = first(spec)?;
-        (!layer.parallel).then(|| layer.residual_scale *= 1.1)
+        (!layer.parallel && layer.residuals.is_none()).then(|| layer.residual_scale *= 1.1)
     }),
     ("parallel or not", |spec| {
         let layer = first(spec)?;
         layer.ffn_norm.as_ref()?;
         layer.mixer_norm.as_ref()?;
         // With several streams nothing is parallel, nor where a mixer takes in more than its first projection.
-        if layer.altup.is_some() || matches!(layer.mixer, Mixer::TimeMix(_)) {
+        if layer.altup.is_some() || layer.residuals.is_some() || matches!(layer.mixer, Mixer::TimeMix(_)) {
             return None;
         }
         layer.parallel = !layer.parallel;

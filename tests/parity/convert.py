@@ -173,10 +173,16 @@ def compare(program, folder, setting):
         return None if run.returncode == 1 else f"mlx-lm says {type(expected).__name__} {expected}, ours converts"
     if run.returncode:
         return run.stderr.strip()
-    if difference := compare_tensors(tensors_of(ours), tensors_of(theirs)):
+    # mlx-lm's recipes quantize the queries of Kimi K3's residual streams, too, whose numbers it then can't read.
+    queries = lambda name: setting == "mixed" and name.rpartition(".")[0].endswith("_res_proj")
+    a, b = ({name: x for name, x in tensors_of(made).items() if not queries(name)} for made in (ours, theirs))
+    if difference := compare_tensors(a, b):
         return difference
-    if formats(ours) != formats(theirs):
-        return f"quantization {formats(ours)}, theirs {formats(theirs)}"
+    a, b = (formats(made) for made in (ours, theirs))
+    if b and setting == "mixed":
+        b = b[0], {name: format for name, format in b[1].items() if not queries(f"{name}.weight")}
+    if a != b:
+        return f"quantization {a}, theirs {b}"
     if setting == "4bit":
         texts = [generate(*load(str(made)), prompt="a", max_tokens=6) for made in (ours, theirs)]
         if texts[0] != texts[1]:

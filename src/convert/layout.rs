@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::part::Part;
+use super::published::{flat, other_names};
 use crate::arch::Published;
 use crate::arch::spec::{Linear, Mixer, Spec};
 use crate::error::{Error, Result};
@@ -64,6 +65,14 @@ impl<'a> Layout<'a> {
         Ok(Self { spec, tensors, published, used: BTreeSet::new(), norms_less_one })
     }
 
+    pub(super) fn spec(&self) -> &'a Spec {
+        self.spec
+    }
+
+    pub(super) fn tensors(&self) -> &'a Tensors {
+        self.tensors
+    }
+
     /// Whether the checkpoint has the tensor `name` of the spec under its usual name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains(&self.stored_name(name))
@@ -78,9 +87,13 @@ impl<'a> Layout<'a> {
         for candidate in self.candidates(name) {
             let found = match self.tensors.contains(&candidate) {
                 true => Some(self.whole(&candidate)?),
-                false => self.stacked(&candidate, shape)?,
+                false => match self.stacked(&candidate, shape)? {
+                    None => self.divided(&candidate, shape)?,
+                    found => found,
+                },
             };
-            let Some(mut found) = found else { continue };
+            let Some(found) = found else { continue };
+            let mut found = flat(self.spec, name, found);
             if let Some(published) = self.published {
                 found.offset = published.offset(name);
                 found.interleaved = published.interleaved(name);
@@ -131,10 +144,12 @@ impl<'a> Layout<'a> {
         if self.spec.model_type == "minicpm" && name == "lm_head.weight" {
             names.push("model.embed_tokens.weight".into());
         }
+        let others: Vec<_> = names.iter().flat_map(|name| other_names(&self.spec.model_type, name)).collect();
+        names.extend(others);
         names
     }
 
-    fn whole(&mut self, name: &str) -> Result<Found> {
+    pub(super) fn whole(&mut self, name: &str) -> Result<Found> {
         self.used.insert(name.to_owned());
         if let Some(blocks) = self.tensors.blocks(name) {
             return Ok(Found::new(vec![Part::Blocks(blocks.clone())], blocks.shape.clone()));

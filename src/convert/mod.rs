@@ -9,6 +9,7 @@ mod layout;
 mod options;
 mod part;
 mod plan;
+mod published;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use crate::weights::{Dtype, LinearData, Matrix, TensorView, dequantize};
 pub(super) enum Part {
     /// Numbers as they are.
     View(TensorView),
+    /// Numbers of a matrix that is stored with its columns for rows.
+    Turned(TensorView),
     /// Blocks of a GGUF file.
     Blocks(Blocks),
     /// MLX's codes.
@@ -22,7 +24,7 @@ impl Part {
     /// What the numbers are, for comparisons.
     pub fn format(&self) -> String {
         match self {
-            Self::View(view) => view.dtype.to_string(),
+            Self::View(view) | Self::Turned(view) => view.dtype.to_string(),
             Self::Blocks(blocks) => blocks.block.to_string(),
             Self::Codes(_) => "codes".into(),
         }
@@ -31,7 +33,7 @@ impl Part {
     /// The format of floats that the numbers have, or that MLX gives them.
     pub fn dtype(&self) -> Dtype {
         match self {
-            Self::View(view) => view.dtype,
+            Self::View(view) | Self::Turned(view) => view.dtype,
             Self::Blocks(_) => Dtype::F32,
             Self::Codes(data) => match &data.matrix {
                 Matrix::Dense(view) => view.dtype,
@@ -50,7 +52,7 @@ impl Part {
     /// Bytes in the source.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::View(view) => view.bytes().len() as u64,
+            Self::View(view) | Self::Turned(view) => view.bytes().len() as u64,
             Self::Blocks(blocks) => (blocks.row_count() * blocks.row_width()) as u64,
             Self::Codes(data) => data.bytes() as u64,
         }
@@ -59,7 +61,7 @@ impl Part {
     /// Rows of so many numbers.
     pub fn row_count(&self, columns: usize) -> usize {
         match self {
-            Self::View(view) => view.shape.iter().product::<usize>() / columns.max(1),
+            Self::View(view) | Self::Turned(view) => view.shape.iter().product::<usize>() / columns.max(1),
             Self::Blocks(blocks) => blocks.row_count(),
             Self::Codes(data) => data.outputs,
         }
@@ -75,6 +77,10 @@ impl Part {
     pub fn numbers(&self, rows: Range<usize>, columns: usize, dtype: Dtype) -> Result<Vec<f32>> {
         Ok(match self {
             Self::View(view) => view.rows(rows, self.row_count(columns)).to_f32(),
+            Self::Turned(view) => {
+                let (count, numbers) = (self.row_count(columns), view.to_f32());
+                rows.flat_map(|row| numbers.iter().skip(row).step_by(count.max(1))).copied().collect()
+            }
             Self::Blocks(blocks) => blocks.numbers(rows)?,
             Self::Codes(data) => dequantize(&data.rows(rows).matrix, dtype),
         })
@@ -84,6 +90,7 @@ impl Part {
     pub fn release(&self, rows: Range<usize>, columns: usize) {
         match self {
             Self::View(view) => view.rows(rows, self.row_count(columns)).release(),
+            Self::Turned(view) => view.release(),
             Self::Blocks(blocks) => blocks.release(rows),
             Self::Codes(data) => {
                 let data = data.rows(rows);

@@ -44,10 +44,17 @@ DEQUANTIZED = ("4bit", "f16", "mxfp4", "nvfp4")
 REFUSED = ("baichuan_m1", "bitnet", "prism_hadamard_qwen35")
 # What makers call the matrices of experts.
 LETTERS = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
-LETTERED = ("mixtral", "phimoe", "minimax", "lfm2_moe")
+KIMI = ("kimi_k3", "kimi_linear")
+LETTERED = ("mixtral", "phimoe", "minimax", "lfm2_moe") + KIMI
+# The families whose makers keep keys and values of latent attention in one matrix, which mlx-lm divides.
+LATENT = KIMI + (
+    "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "bailing_hybrid", "bailing_moe_v3", "longcat_flash",
+    "mistral4", "kimi_k25",
+)  # fmt: skip
 APART = LETTERED + (
     "qwen2_moe", "qwen3_moe", "qwen3_next", "olmoe", "deepseek_v2", "glm4_moe", "ernie4_5_moe", "jamba",
-    "afmoe", "exaone_moe", "dots1",
+    "afmoe", "exaone_moe", "dots1", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "bailing_hybrid",
+    "bailing_moe_v3", "longcat_flash", "kimi_vl", "kimi_k25",
 )  # fmt: skip
 FUSED = {
     "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj"),
@@ -57,6 +64,47 @@ FUSED = {
 # What makers have in one row for all heads of RWKV.
 ROWS = ("k_k", "k_a", "g_norm")
 CONVOLUTIONS = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "lfm2", "lfm2_moe", "mamba", "mamba2", "jamba", "recurrent_gemma")
+
+
+def with_keys_beside_values(tensors):
+    """`kv_b_proj` has for each head the rows that make its keys, and then those that make its values."""
+    changed = {}
+    for name, (dtype, shape, data) in tensors.items():
+        numbers = lambda name: np.frombuffer(tensors[name][2], np.uint16).reshape(tensors[name][1])
+        if name.endswith(".embed_q.weight"):
+            values = numbers(name.replace(".embed_q.", ".unembed_out."))
+            both = np.concatenate([numbers(name).transpose(0, 2, 1), values], axis=1).reshape(-1, shape[1])
+            changed[name.replace(".embed_q.", ".kv_b_proj.")] = (dtype, both.shape, both.tobytes())
+        elif not name.endswith(".unembed_out.weight"):
+            changed[name] = (dtype, shape, data)
+    return changed
+
+
+def as_kimi(model_type, tensors):
+    changed = {}
+    sparse = {name.partition(".mlp.")[0] for name in tensors if name.endswith(".mlp.gate.weight")}
+    for name, (dtype, shape, data) in tensors.items():
+        if name.partition(".mlp.")[0] in sparse:
+            name = name.replace(".mlp.e_score", ".mlp.gate.e_score").replace(".mlp.", ".block_sparse_moe.")
+        name = name.replace("_conv.conv.", "_conv1d.").replace("_res_norm.weight", "_res.norm_weight")
+        name = name.replace("_res_proj.weight", "_res.proj_weight")
+        if "conv1d" in name:
+            shape = (shape[0], shape[2], shape[1])
+        if name.endswith("dt_bias"):
+            heads = tensors[name.replace("dt_bias", "A_log")][1]
+            shape = (max(heads), shape[0] // max(heads))
+        if name.endswith("A_log"):
+            shape = (1, 1, max(shape), 1)
+        if ".qkv_" not in name:
+            changed[name] = (dtype, shape, data)
+            continue
+        size = len(data) // 3
+        for i, part in enumerate("qkv"):
+            third = data[i * size : (i + 1) * size]
+            changed[name.replace(".qkv_", f".{part}_")] = (dtype, (shape[0] // 3, *shape[1:]), third)
+    if model_type == "kimi_k3":
+        changed["vision_tower.patch_embed.weight"] = changed["mm_projector.linear.weight"] = ("BF16", (2,), bytes(4))
+    return changed
 
 
 def published(model_type, tensors):
@@ -87,6 +135,10 @@ def published(model_type, tensors):
             changed[name] = (dtype, (shape[0] * shape[1],), data)
         else:
             changed[name] = (dtype, shape, data)
+    if model_type in LATENT:
+        changed = with_keys_beside_values(changed)
+    if model_type in KIMI:
+        changed = as_kimi(model_type, changed)
     if model_type.startswith("qwen3_5"):
         wrapped = {}
         for name, value in changed.items():

@@ -10,11 +10,13 @@ use crate::arch::spec::QuantizationFormat;
 use crate::backend::{KvBits, Precision};
 use crate::weights::{Dtype, LinearData, Matrix, Rotation, TensorView};
 
+mod activation;
 mod attention;
 mod caches;
 mod integer;
 mod linear;
 mod rows;
+mod streams;
 
 /// Repeatable numbers.
 pub(super) struct Random(u64);

@@ -6,7 +6,7 @@ use crate::arch;
 use crate::error::{Code, Error, Result};
 use crate::request::{Message, Request};
 use crate::source;
-use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer, TokenizerFile};
+use crate::text::{ChatTemplate, StreamDecoder, TextFiles, Tokenizer, TokenizerFile, is_rwkv_name};
 use crate::weights::ModelFiles;
 
 /// The folder of chat templates that have a name.
@@ -127,21 +127,22 @@ fn text_files(files: &ModelFiles) -> Result<TextFiles> {
 }
 
 /// What the tokenizer is made from: `tokenizer.json` if there is one, as transformers has it, else a SentencePiece model
-/// or a list of tiktoken's ranks.
+/// a list of tiktoken's ranks, or RWKV's list of tokens.
 fn tokenizer_file(files: &ModelFiles) -> Result<TokenizerFile> {
     let read = |name: &str| Ok(files.read(name)?.map(|bytes| (*bytes).as_ref().to_vec()));
     if let Some(json) = read("tokenizer.json")? {
         return Ok(TokenizerFile::Json(json));
     }
     let mut names = vec!["tokenizer.model".to_owned(), "tiktoken.model".to_owned()];
-    names.extend(files.list("")?.into_iter().filter(|name| name.ends_with(".tiktoken")));
+    names.extend(files.list("")?.into_iter().filter(|name| name.ends_with(".tiktoken") || is_rwkv_name(name)));
     for name in names {
         if let Some(bytes) = read(&name)? {
             return Ok(TokenizerFile::Model(name, bytes));
         }
     }
-    Err(Error::new(Code::NotFound, format!("{}: there is no such file", files.file_label("tokenizer.json")))
-        .with_hint("the model's folder must hold its tokenizer.json, tokenizer.model or a .tiktoken file"))
+    Err(Error::new(Code::NotFound, format!("{}: there is no such file", files.file_label("tokenizer.json"))).with_hint(
+        "the model's folder must hold its tokenizer.json, tokenizer.model, a .tiktoken file or rwkv_vocab_….txt",
+    ))
 }
 
 /// `model_type` of `config.json`, where there is one; what else is wrong in that file is found by who reads it.

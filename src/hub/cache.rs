@@ -370,8 +370,15 @@ impl Cache {
 }
 
 /// Files that a tokenizer may be in. This version reads the first; a model with another is here, though it can't run.
-const TOKENIZERS: [&str; 6] =
-    ["tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model", "spiece.model"];
+const TOKENIZERS: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer.model",
+    "tekken.json",
+    "vocab.json",
+    "tiktoken.model",
+    "spiece.model",
+    "rwkv_vocab_v20230424.txt",
+];
 
 /// Whether a snapshot has a configuration, a tokenizer and all weights that it names.
 fn is_complete(folder: &Path) -> bool {

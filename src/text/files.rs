@@ -29,7 +29,7 @@ pub(crate) struct TextFiles {
 pub(crate) enum TokenizerFile {
     /// `tokenizer.json`.
     Json(Vec<u8>),
-    /// A SentencePiece model, or a list of tiktoken's ranks, by the file's name.
+    /// A SentencePiece model, a list of tiktoken's ranks, or RWKV's list of tokens, by the file's name.
     Model(String, Vec<u8>),
     /// The vocabulary in a GGUF file.
     Vocabulary(Box<Vocabulary>),

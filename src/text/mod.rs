@@ -7,12 +7,13 @@ mod decoder;
 mod files;
 mod growth;
 mod guard;
+mod longest;
 mod stream;
 mod template;
 mod tokenizer;
 mod vocabulary;
 
-pub(crate) use convert::Vocabulary;
+pub(crate) use convert::{Vocabulary, is_rwkv_name};
 pub(crate) use files::{TextFiles, TokenizerFile};
 pub(crate) use stream::StreamDecoder;
 pub(crate) use template::ChatTemplate;

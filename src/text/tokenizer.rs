@@ -11,10 +11,11 @@ use tokenizers::utils::SysRegex;
 use tokenizers::{AddedToken, Decoder as _};
 
 use super::config::{TokenizerConfig, generation_eos};
-use super::convert;
+use super::convert::{self, Built};
 use super::files::{TextFiles, TokenizerFile};
 use super::growth;
 use super::guard::{guarded, on_own_thread};
+use super::longest::LongestMatch;
 use crate::error::{Error, Result};
 
 /// From this length on a text is looked at for what the patterns' engine can't take.
@@ -34,6 +35,8 @@ pub(crate) struct Tokenizer {
 struct Shared {
     file: String,
     backend: tokenizers::Tokenizer,
+    /// Cuts texts instead of the backend.
+    longest: Option<LongestMatch>,
     eos: Vec<u32>,
     /// Texts of added tokens that split a text before them whatever comes before.
     borders: Vec<String>,
@@ -49,14 +52,14 @@ impl Tokenizer {
     pub(crate) fn from_files(files: &TextFiles, eos_from_config: &[u32]) -> Result<Self> {
         let file = files.tokenizer_name();
         let mut config = TokenizerConfig::parse(files)?;
-        let (mut backend, names) = on_own_thread(|| match &files.tokenizer {
+        let Built { mut backend, named, longest } = on_own_thread(|| match &files.tokenizer {
             TokenizerFile::Json(json) => {
-                let load = || tokenizers::Tokenizer::from_bytes(json).map(|backend| (backend, Vec::new()));
+                let load = || tokenizers::Tokenizer::from_bytes(json).map(|backend| (backend, Vec::new()).into());
                 guarded(&file, "loading the tokenizer", load)
             }
             _ => convert::build(files, &config),
         })?;
-        for (name, text) in names {
+        for (name, text) in named {
             if config.token(name).is_none() {
                 config.named.push((name.to_owned(), text));
             }
@@ -95,7 +98,7 @@ impl Tokenizer {
             lookaround_patterns(backend.get_pre_tokenizer(), &mut patterns);
             patterns.iter().map(|p| SysRegex::new(p)).collect::<std::result::Result<Vec<_>, _>>()
         })?;
-        Ok(Self { shared: Arc::new(Shared { file, backend, eos, borders, patterns }) })
+        Ok(Self { shared: Arc::new(Shared { file, backend, longest, eos, borders, patterns }) })
     }
 
     /// The ids of a text, with the special tokens around it (such as BOS) if `add_special`.
@@ -106,8 +109,10 @@ impl Tokenizer {
         self.check_long(text)?;
         let shared = &*self.shared;
         on_own_thread(|| {
-            let encoding = guarded(&shared.file, "tokenizing", || shared.backend.encode_fast(text, add_special))?;
-            Ok(encoding.get_ids().to_vec())
+            guarded(&shared.file, "tokenizing", || match &shared.longest {
+                Some(longest) => Ok(longest.encode(&shared.backend, text, add_special)),
+                None => shared.backend.encode_fast(text, add_special).map(|encoding| encoding.get_ids().to_vec()),
+            })
         })
     }
 

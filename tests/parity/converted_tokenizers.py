@@ -118,6 +118,62 @@ class Tiktoken:
         return self.encoding.decode([i for i in ids if not (skip_special_tokens and i in self.special)])
 
 
+class Rwkv:
+    """RWKV's tokenizer with the interface of transformers: added tokens first, then the longest token at each byte."""
+
+    def __init__(self, tokens, added, before=()):
+        self.tokens, self.added, self.before = tokens, added, list(before)
+        self.special = set(added.values())
+        self.bytes = {i: token for token, i in tokens.items()} | {i: text.encode() for text, i in added.items()}
+
+    def __len__(self):
+        return len(self.bytes)
+
+    def encode(self, text, add_special_tokens=True):
+        ids = self.before[:] if add_special_tokens else []
+        data, at = text.encode(), 0
+        names = [(name.encode(), i) for name, i in self.added.items()]
+        while at < len(data):
+            found = [(name, i) for name, i in names if data.startswith(name, at)]
+            if found:
+                token, i = max(found, key=lambda pair: len(pair[0]))
+            else:
+                end = min((p for name, _ in names if (p := data.find(name, at)) >= 0), default=len(data))
+                token = max((t for t in self.tokens if data.startswith(t, at, end)), key=len)
+                i = self.tokens[token]
+            ids.append(i)
+            at += len(token)
+        return ids
+
+    def decode(self, ids, skip_special_tokens=False):
+        kept = (i for i in ids if not (skip_special_tokens and i in self.special))
+        return b"".join(self.bytes[i] for i in kept).decode(errors="replace")
+
+
+def rwkv(size=700):
+    """Every byte, then beginnings of the corpus's words with and without what is before, cut anywhere."""
+    tokens = {bytes([byte]): byte + 1 for byte in range(256)}
+    data = "\n\n".join(CORPUS + MORE).encode()
+    for at in range(0, len(data), 3):
+        for token in (data[at : at + 2], data[at : at + 3 + at % 7]):
+            if len(tokens) < size:
+                tokens.setdefault(token, len(tokens) + 1)
+    for token in (b"\n\n", b"\n\n\n", "日本".encode(), "日".encode()[:2]):
+        tokens.setdefault(token, len(tokens) + 1)
+    return tokens
+
+
+def listed(tokens):
+    """As RWKV's file has them."""
+    lines = []
+    for token, i in tokens.items():
+        try:
+            lines.append(f"{i} {token.decode()!r} {len(token)}\n")
+        except UnicodeDecodeError:
+            lines.append(f"{i} {token!r} {len(token)}\n")
+    return "".join(lines).encode()
+
+
 def cases(folder):
     bos = {"add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>",
            "unk_token": "<unk>"}
@@ -152,6 +208,13 @@ def cases(folder):
         "tokenizer_class": "TikTokenTokenizer", "added_tokens_decoder": {
             "340": added("<|im_start|>"), "341": added("<|im_end|>")}}, Tiktoken(
         table, KIMI, {"<|im_start|>": 340, "<|im_end|>": 341})
+    tokens = rwkv()
+    file, end = "rwkv_vocab_v20230424.txt", "<|rwkv_tokenizer_end_of_text|>"
+    yield "rwkv", "rwkv7", {file: listed(tokens)}, {
+        "tokenizer_class": "RwkvTokenizer", "bos_token": end, "eos_token": "\n\n", "add_bos_token": True,
+        "added_tokens_decoder": {"0": added(end), str(tokens[b"\n\n"]): added("\n\n")},
+    }, Rwkv(tokens, {end: 0, "\n\n": tokens[b"\n\n"]}, [0])
+    yield "rwkv_plain", "rwkv7", {file: listed(tokens)}, {"tokenizer_class": "RwkvTokenizer"}, Rwkv(tokens, {end: 0})
 
 
 def main():
@@ -180,7 +243,7 @@ def main():
 
 def write(folder, reference):
     size = len(reference)
-    special = reference.special if isinstance(reference, Tiktoken) else {
+    special = reference.special if isinstance(reference, (Tiktoken, Rwkv)) else {
         i for i, t in reference.added_tokens_decoder.items() if t.special}
     lists = [[random.randrange(size) for _ in range(random.randrange(1, 14))] for _ in range(40)]
     expected = {

@@ -1,10 +1,11 @@
 //! Tokenizers out of the files that models bring instead of a `tokenizer.json`: SentencePiece models, tiktoken's lists
-//! of ranks, the vocabularies of GGUF files.
+//! of ranks, RWKV's list of tokens, the vocabularies of GGUF files.
 
 mod gguf;
 mod merges;
 mod patterns;
 mod protobuf;
+mod rwkv;
 mod sentencepiece;
 #[cfg(test)]
 mod tests;
@@ -22,30 +23,52 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::config::TokenizerConfig;
 use super::files::{TextFiles, TokenizerFile};
 use super::guard::guarded;
+use super::longest::LongestMatch;
 use crate::error::{Error, Result};
 
 pub(crate) use gguf::Vocabulary;
 pub(super) use patterns::GPT2;
+pub(crate) use rwkv::is_name as is_rwkv_name;
 
 /// A tokenizer, and the texts of special tokens that its file names (`bos_token`, …).
 type Converted = (Tokenizer, Vec<(&'static str, String)>);
+
+/// A tokenizer that [`build`] made.
+pub(super) struct Built {
+    pub backend: Tokenizer,
+    /// Texts of special tokens that the file names.
+    pub named: Vec<(&'static str, String)>,
+    /// What cuts texts instead of the model.
+    pub longest: Option<LongestMatch>,
+}
+
+impl From<Converted> for Built {
+    fn from((backend, named): Converted) -> Self {
+        Self { backend, named, longest: None }
+    }
+}
 
 /// Builds the tokenizer of a file that is no `tokenizer.json`.
 ///
 /// # Errors
 /// `CorruptFile` naming the file and what is wrong in it; `Unsupported` naming the kind of vocabulary.
-pub(super) fn build(files: &TextFiles, config: &TokenizerConfig) -> Result<Converted> {
+pub(super) fn build(files: &TextFiles, config: &TokenizerConfig) -> Result<Built> {
     let file = files.tokenizer_name();
     let corrupt = |message: String| Error::corrupt(&file, message);
     guarded(&file, "building the tokenizer", || {
         Ok::<_, String>(match &files.tokenizer {
             TokenizerFile::Json(_) => Err(Error::internal("a tokenizer.json is not converted")),
-            TokenizerFile::Vocabulary(vocabulary) => gguf::build(vocabulary).map_err(|error| error.context(&file)),
+            TokenizerFile::Vocabulary(vocabulary) => {
+                gguf::build(vocabulary).map(Built::from).map_err(|error| error.context(&file))
+            }
+            TokenizerFile::Model(name, bytes) if rwkv::is_name(name) => rwkv::build(bytes, config)
+                .map(|(backend, longest)| Built { backend, named: Vec::new(), longest: Some(longest) })
+                .map_err(corrupt),
             TokenizerFile::Model(name, bytes) if tiktoken::is_name(name) || tiktoken::is_list(bytes) => {
-                tiktoken::build(name, bytes, config).map(|tokenizer| (tokenizer, Vec::new())).map_err(corrupt)
+                tiktoken::build(name, bytes, config).map(|tokenizer| (tokenizer, Vec::new()).into()).map_err(corrupt)
             }
             TokenizerFile::Model(_, bytes) => {
-                sentencepiece::build(bytes, files.model_type.as_deref(), config).map_err(corrupt)
+                sentencepiece::build(bytes, files.model_type.as_deref(), config).map(Built::from).map_err(corrupt)
             }
         })
     })?

@@ -342,3 +342,44 @@ fn blanks_that_are_tokens_are_found_in_pieces() {
     assert_eq!(tokenizer.encode("a     a a<pad>  ", false).unwrap(), [4, 6, 5, 4, 3, 4, 7, 5]);
     assert_eq!(tokenizer.decode(&[4, 6, 5, 4, 3, 4], true).unwrap(), "a     a a");
 }
+
+#[test]
+fn lists_of_rwkv_are_checked() {
+    let bytes: String = (0..=255u8).map(|byte| format!("{} b'\\x{byte:02x}' 1\n", u32::from(byte) + 1)).collect();
+    let list = |more: &str| model("rwkv_vocab_v20230424.txt", format!("{bytes}{more}").as_bytes());
+    let tokenizer = list("300 'a\\'\\\\\\u00e9\\U0001f41f' 9\n\n301 \"a'\" 2\r\n").unwrap();
+    assert_eq!(tokenizer.encode("a'\\é🐟a'a", false).unwrap(), [300, 301, 98]);
+    assert_eq!(tokenizer.encode("<|rwkv_tokenizer_end_of_text|>a", true).unwrap(), [0, 98]);
+    assert_eq!(tokenizer.decode(&[300, 0, 301], true).unwrap(), "a'\\é🐟a'");
+    // Long texts without a border take no longer than others.
+    let long = "a".repeat(200_000);
+    assert_eq!(tokenizer.encode(&long, false).unwrap().len(), 200_000);
+    for (more, part) in [
+        ("300 'ab' 3\n", "line 257"),
+        ("300 'ab'\n", "line 257"),
+        ("300 ab 2\n", "line 257"),
+        ("300 'a'b' 3\n", "line 257"),
+        ("300 'a\\q' 2\n", "line 257"),
+        ("300 'a\\' 2\n", "line 257"),
+        ("300 '\\ud800' 3\n", "line 257"),
+        ("300 b'\\u0061' 1\n", "line 257"),
+        ("300 b'é' 2\n", "line 257"),
+        ("300 '' 0\n", "line 257"),
+        ("-1 'ab' 2\n", "line 257"),
+        ("4294967296 'ab' 2\n", "line 257"),
+        ("300 'ab' 2\n301 'ab' 2\n", "tokens 300 and 301 are the same"),
+        ("200 'ab' 2\n", "two tokens have the id 200"),
+    ] {
+        let message = refused(list(more));
+        assert!(message.contains("m/rwkv_vocab_v20230424.txt") && message.contains(part), "{more:?}: {message}");
+    }
+    let message = refused(model("rwkv_vocab_v20230424.txt", bytes.replace("66 b'\\x41' 1\n", "").as_bytes()));
+    assert!(message.contains("0x41"), "{message}");
+    let files = TextFiles {
+        tokenizer: TokenizerFile::Model("rwkv_vocab_v20230424.txt".into(), bytes.clone().into_bytes()),
+        tokenizer_config: Some(br#"{"added_tokens_decoder": {"11": {"content": "\n\n"}}}"#.to_vec()),
+        ..TextFiles::default()
+    };
+    let message = refused(Tokenizer::from_files(&files, &[]));
+    assert!(message.contains("token 11 is not"), "{message}");
+}

@@ -1,6 +1,7 @@
 //! Recurrent layers: convolutions, gated delta nets, state spaces. Positions are taken one after the other, so that a result
 //! never depends on how a prompt was cut.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::Cpu;
@@ -8,6 +9,7 @@ use super::buffer::Buffer;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::kernels::{DeltaHead, DeltaKeep, StateSpaceHeads, StateSpaceKeep};
+use super::memory::{Charge, PROCESS};
 use super::tensor::Tensor;
 use crate::backend::{ConvData, DeltaInput, DeltaParams, Rows, ScanInput, ScanParams};
 use crate::error::{Error, Result};
@@ -17,10 +19,28 @@ use crate::error::{Error, Result};
 pub(crate) struct State {
     /// The inputs of the last positions to a convolution, `(width - 1) × channels`, or of the last to a shift; empty
     /// before the first.
-    pub(super) history: Rc<[f32]>,
+    pub(super) history: Kept,
     /// The memory of each head, `heads × value_dim × key_dim` of a delta net, `heads × head_dim × state` of a state
     /// space, `heads × keys × values` of RWKV; empty before the first.
-    pub(super) memory: Rc<[f32]>,
+    pub(super) memory: Kept,
+}
+
+/// Numbers of a state, counted as memory in use, shared by all copies of it.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Option<Rc<(Box<[f32]>, Charge)>>);
+
+impl Deref for Kept {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.0.as_ref().map_or(&[], |kept| &kept.0)
+    }
+}
+
+impl From<&[f32]> for Kept {
+    fn from(numbers: &[f32]) -> Self {
+        Self(Some(Rc::new((numbers.into(), PROCESS.charge(size_of_val(numbers))))))
+    }
 }
 
 impl crate::backend::State for State {
@@ -50,7 +70,7 @@ impl Conv {
     }
 
     /// The convolution of each row, and the history after all of them.
-    fn apply(&self, cpu: &Cpu, x: &Tensor, rows: &Rows, states: &[State]) -> Result<(Buffer, Vec<Rc<[f32]>>)> {
+    fn apply(&self, cpu: &Cpu, x: &Tensor, rows: &Rows, states: &[State]) -> Result<(Buffer, Vec<Kept>)> {
         let (channels, before) = (self.channels, self.width - 1);
         x.expect_width(channels, "a convolution")?;
         if x.rows() != rows.len() || states.len() != rows.segments().len() {

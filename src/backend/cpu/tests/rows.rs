@@ -1,7 +1,8 @@
 use super::{Known, Random, assert_close, backends, bits, numbers, tensor};
 use crate::arch::spec::Activation;
-use crate::backend::Backend;
+use crate::backend::cpu::recurrent::{Kept, State};
 use crate::backend::cpu::simd::{Kernel, LANES, Level, Simd, exp, exp_one};
+use crate::backend::{Backend, State as _};
 use crate::weights::{Dtype, NormData};
 
 /// Widths with and without rests, and rows for one thread and for several.
@@ -124,6 +125,10 @@ fn memory_is_counted_kept_and_given_back() {
     assert!(cpu.memory().cached >= 4 << 20);
     cpu.trim();
     assert_eq!(cpu.memory().cached, 0);
+    let state = State { memory: Kept::from(&*vec![0.0; 2 << 20]), ..State::default() };
+    let copy = state.clone();
+    assert!(cpu.memory().active >= 8 << 20, "states are counted");
+    assert_eq!((state.bytes(), copy.bytes()), (8 << 20, 8 << 20));
 }
 
 struct Exp<'a>(&'a [f32], &'a mut [f32]);

@@ -18,6 +18,7 @@ use serde_json::Value;
 use support::checkpoint::{write_json, write_tensors};
 use support::tensors::Tensor;
 use support::{Fixture, Float};
+use tempfile::TempDir;
 
 fn four_bits() -> ConvertOptions {
     ConvertOptions { bits: Some(4), group_size: Some(32), ..ConvertOptions::default() }
@@ -179,6 +180,75 @@ fn experts_are_stacked() {
     let error = converted(&apart, &place.path().join("c"), &four_bits()).unwrap_err();
     assert_eq!(error.code(), Code::CorruptFile);
     assert!(error.message().contains("experts.2.up_proj"), "{error}");
+}
+
+/// Rows and columns of a matrix exchanged.
+fn turned(bytes: &[u8], columns: usize) -> Vec<u8> {
+    let numbers: Vec<&[u8]> = bytes.chunks(4).collect();
+    (0..columns).flat_map(|column| numbers[column..].iter().step_by(columns).copied().flatten().copied()).collect()
+}
+
+/// Converts a known model as it is and as `publish` lays it out. Gives the two folders' place.
+fn converted_alike(name: &str, publish: impl Fn(BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor>) -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let model = support::known_models().into_iter().find(|model| model.name == name).unwrap();
+    for (folder, tensors) in [("own", model.tensors()), ("published", publish(model.tensors()))] {
+        let folder = place.path().join(folder);
+        fs::create_dir(&folder).unwrap();
+        write_json(&folder.join("config.json"), &model.config.clone().into());
+        write_tensors(&folder.join("model.safetensors"), tensors.iter());
+        support::tokenizer::write(&folder);
+        converted(&folder, &folder.with_extension("new"), &four_bits()).unwrap();
+    }
+    let [a, b] = ["own.new", "published.new"].map(|folder| tensors(&place.path().join(folder)));
+    assert_eq!(a, b);
+    place
+}
+
+/// DBRX has the matrices of all experts in one, one below the other, and the last one turned.
+#[test]
+fn experts_of_one_matrix_are_taken_apart() {
+    let place = converted_alike("dbrx-plain-f32", |all| {
+        let mut published: BTreeMap<String, Tensor> = BTreeMap::new();
+        for (name, Tensor { dtype, shape, bytes }) in all {
+            let Some((block, own)) = name.split_once(".experts.") else {
+                published.insert(name, Tensor { dtype, shape, bytes });
+                continue;
+            };
+            let part = own.split('.').nth(1).unwrap();
+            let (rows, bytes) = if part == "w2" { (shape[1], turned(&bytes, shape[1])) } else { (shape[0], bytes) };
+            let columns = shape[0] * shape[1] / rows;
+            let whole = published.entry(format!("{block}.experts.mlp.{part}"));
+            let whole = whole.or_insert(Tensor { dtype, shape: vec![0, columns], bytes: Vec::new() });
+            whole.shape[0] += rows;
+            whole.bytes.extend(bytes);
+        }
+        published
+    });
+    // They are loaded as they are, too.
+    assert_eq!(scores(&place.path().join("own")), scores(&place.path().join("published")));
+}
+
+/// Makers keep in one matrix what makes keys and values of compressed vectors.
+#[test]
+fn keys_and_values_are_divided() {
+    converted_alike("deepseek_v3-plain-f32", |mut all| {
+        let blocks: Vec<String> =
+            all.keys().filter_map(|name| name.strip_suffix(".embed_q.weight")).map(str::to_owned).collect();
+        for block in blocks {
+            let [keys, values] =
+                ["embed_q", "unembed_out"].map(|part| all.remove(&format!("{block}.{part}.weight")).unwrap());
+            let (heads, latent, plain) = (keys.shape[0], keys.shape[1], keys.shape[2]);
+            let of_head = |tensor: &Tensor, head: usize| {
+                tensor.bytes.chunks(tensor.bytes.len() / heads).nth(head).unwrap().to_vec()
+            };
+            let bytes = (0..heads).flat_map(|head| [turned(&of_head(&keys, head), plain), of_head(&values, head)]);
+            let (dtype, shape, bytes) =
+                (keys.dtype, vec![heads * (plain + values.shape[1]), latent], bytes.flatten().collect());
+            all.insert(format!("{block}.kv_b_proj.weight"), Tensor { dtype, shape, bytes });
+        }
+        all
+    });
 }
 
 #[test]

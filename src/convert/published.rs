@@ -1,9 +1,11 @@
-//! Tensors that makers divide otherwise: keys and values of latent attention in one, the parts of a delta net apart.
+//! Tensors that makers divide otherwise: keys and values of latent attention in one, or all experts, and the parts of a
+//! delta net apart.
 
 use super::layout::{Found, Layout};
 use super::part::Part;
 use crate::arch::spec::{Mixer, Spec};
 use crate::error::{Error, Result};
+use crate::weights::Fused;
 
 /// Parts of names in mlx-lm's classes of Kimi, and what its makers call them.
 const OF_KIMI: &[(&str, &str)] = &[
@@ -43,6 +45,11 @@ impl Layout<'_> {
         if let Some(block) = name.strip_suffix(".unembed_out.weight") {
             return self.of_both(block, shape, false);
         }
+        if let (Some(path), Some(&[outputs, inputs])) = (name.strip_suffix(".weight"), shape)
+            && let Some(fused) = Fused::find(self.tensors(), path, [outputs, inputs])?
+        {
+            return self.of_all_experts(&fused, [outputs, inputs]).map(Some);
+        }
         let Some((before, behind)) = name.split_once(".self_attn.qkv_") else { return Ok(None) };
         let names = ["q", "k", "v"].map(|part| format!("{before}.self_attn.{part}_{behind}"));
         if self.spec().model_type != "kimi_k3" || !names.iter().all(|name| self.tensors().contains(name)) {
@@ -64,6 +71,17 @@ impl Layout<'_> {
             }
         }
         Ok(joined)
+    }
+
+    /// One expert's matrix.
+    fn of_all_experts(&mut self, fused: &Fused, shape: [usize; 2]) -> Result<Found> {
+        let found = self.whole(&fused.name)?;
+        let [Part::View(all)] = found.parts.as_slice() else {
+            return Err(self.tensors().corrupt(&fused.name, "is not a matrix of floats"));
+        };
+        let part = all.rows(fused.rows.clone(), all.shape[0]);
+        let part = if fused.turned { Part::Turned(part) } else { Part::View(part) };
+        Ok(Found { parts: vec![part], shape: shape.into(), ..found })
     }
 
     /// What brings queries into the space of compressed vectors, or values out of it: for each head the first rows of

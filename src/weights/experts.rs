@@ -1,8 +1,10 @@
 //! Experts in tensors of their own, as makers publish them and as GGUF's first files have them: found by name, and stacked
 //! when they are loaded.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::linear::floats;
 use super::{LinearData, Matrix, TensorView, Tensors, linear};
 use crate::arch::spec::{Linear, Quantization, Spec};
 use crate::error::Result;
@@ -56,6 +58,72 @@ fn of_stack(tensors: &Tensors, stack: &Linear) -> Option<Vec<String>> {
 /// [`of_stack`], for a family whose checkpoints can be loaded so.
 pub(super) fn needed_apart(spec: &Spec, tensors: &Tensors, stack: &Linear) -> Option<Vec<String>> {
     ALIKE.contains(&spec.model_type.as_str()).then(|| of_stack(tensors, stack))?
+}
+
+/// One expert's matrix in a tensor that has those of all experts, one below the other (DBRX as published).
+pub(crate) struct Fused {
+    /// Of the tensor.
+    pub name: String,
+    /// Its rows.
+    pub rows: Range<usize>,
+    /// Whether they are the matrix's columns.
+    pub turned: bool,
+}
+
+impl Fused {
+    /// Where the checkpoint has the matrix `path` of an expert, if it is a part of such a tensor and `[outputs, inputs]`.
+    pub fn find(tensors: &Tensors, path: &str, [outputs, inputs]: [usize; 2]) -> Result<Option<Self>> {
+        let Some(fused) = fused_name(tensors, path) else { return Ok(None) };
+        let (name, expert, turned) = fused;
+        let (own, columns) = if turned { (inputs, outputs) } else { (outputs, inputs) };
+        let shape = &tensors.need(&name)?.shape;
+        let rows = expert.saturating_mul(own)..expert.saturating_add(1).saturating_mul(own);
+        match **shape {
+            [all, width] if width == columns && all.is_multiple_of(own.max(1)) && rows.end <= all => {
+                Ok(Some(Self { name, rows, turned }))
+            }
+            _ => {
+                let message =
+                    format!("has the shape {shape:?}, which has no {own} rows of {columns} for expert {expert}");
+                Err(tensors.corrupt(&name, message))
+            }
+        }
+    }
+}
+
+/// The name of a tensor of all experts that the checkpoint has in place of `path`, the expert's number, and whether the
+/// matrix is turned there.
+fn fused_name(tensors: &Tensors, path: &str) -> Option<(String, usize, bool)> {
+    let (block, own) = path.split_once(".ffn.experts.")?;
+    let (expert, part) = own.split_once('.')?;
+    let name = format!("{block}.ffn.experts.mlp.{part}");
+    if tensors.contains(&format!("{path}.weight")) || !tensors.contains(&name) {
+        return None;
+    }
+    Some((name, expert.parse().ok()?, part == "w2"))
+}
+
+/// The tensor of all experts that the checkpoint has in place of one expert's matrix, if it does.
+pub(super) fn needed_fused(tensors: &Tensors, path: &str) -> Option<String> {
+    fused_name(tensors, path).map(|(name, ..)| name)
+}
+
+/// One expert's matrix of a tensor that has those of all, if the checkpoint has such a one.
+pub(super) fn of_fused(tensors: &Tensors, spec: &Linear) -> Result<Option<LinearData>> {
+    let Linear { outputs, inputs, .. } = *spec;
+    let Some(Fused { name, rows, turned }) = Fused::find(tensors, &spec.name, [outputs, inputs])? else {
+        return Ok(None);
+    };
+    let all = floats(tensors, &name, &tensors.need(&name)?.shape)?;
+    let part = all.rows(rows, all.shape[0]);
+    let view = if turned {
+        let view = part.turned();
+        part.release();
+        view
+    } else {
+        part
+    };
+    Ok(Some(LinearData { outputs, inputs, matrix: Matrix::Dense(view), bias: None, rotation: None }))
 }
 
 /// A stack that the checkpoint has in parts, if it does.

@@ -16,6 +16,9 @@ pub(crate) fn linear(tensors: &Tensors, spec: &Linear, quantization: Option<&Qua
     if let Some(stacked) = experts::stacked(tensors, spec, quantization)? {
         return Ok(stacked);
     }
+    if let Some(part) = experts::of_fused(tensors, spec)? {
+        return Ok(part);
+    }
     let shape = Shape::of(spec);
     let rows = spec.part.map_or(0..shape.rows, |(first, _)| first..first + spec.outputs);
     let bias = bias(tensors, spec, &shape)?;

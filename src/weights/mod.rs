@@ -27,7 +27,7 @@ mod tests;
 mod unique;
 
 pub(crate) use dequantize::dequantize;
-pub(crate) use experts::apart;
+pub(crate) use experts::{Fused, apart};
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 #[cfg(test)]
@@ -177,6 +177,20 @@ impl TensorView {
         debug_assert!(rows.start <= rows.end && rows.end <= of, "rows {rows:?} of {of}");
         let shape = vec![rows.len(), width];
         Self { shape, range: start..start + rows.len() * bytes, ..self.clone() }
+    }
+
+    /// A matrix with its columns for rows.
+    pub(crate) fn turned(&self) -> Self {
+        let (rows, columns) = match *self.shape {
+            [rows, columns] => (rows, columns),
+            _ => (1, self.shape.iter().product()),
+        };
+        let (width, bytes) = (self.dtype.width(), self.bytes());
+        let number = |row: usize, column: usize| &bytes[(row * columns + column) * width..][..width];
+        let turned: Vec<u8> =
+            (0..columns).flat_map(|column| (0..rows).flat_map(move |row| number(row, column))).copied().collect();
+        let range = 0..turned.len();
+        Self::from_storage(self.name.clone(), self.dtype, vec![columns, rows], Arc::new(turned), range)
     }
 
     /// All numbers, in f32.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::experts::needed_apart;
+use super::experts::{needed_apart, needed_fused};
 use super::{Tensors, rotation, shown};
 use crate::arch::spec::{Linear, Quantization, QuantizationFormat, Spec};
 use crate::error::{Error, Result};
@@ -65,6 +65,10 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
     for linear in linears.flat_map(Linear::stored) {
         if linear.bare {
             names.insert(linear.weight());
+            continue;
+        }
+        if let Some(name) = needed_fused(tensors, &linear.name) {
+            names.insert(name);
             continue;
         }
         for path in needed_apart(spec, tensors, &linear).unwrap_or_else(|| vec![linear.name.clone()]) {

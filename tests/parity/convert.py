@@ -107,6 +107,23 @@ def as_kimi(model_type, tensors):
     return changed
 
 
+def with_experts_below_each_other(tensors):
+    """DBRX has one matrix of all experts, with the columns of `w2` for rows."""
+    changed, experts = {}, {}
+    for name, value in tensors.items():
+        block, _, own = name.partition(".experts.")
+        if not own:
+            changed[name] = value
+            continue
+        expert, part, _ = own.split(".")
+        experts.setdefault(f"{block}.experts.mlp.{part}", {})[int(expert)] = value
+    for name, parts in experts.items():
+        rows = [np.frombuffer(data, np.uint16).reshape(shape) for _, (_, shape, data) in sorted(parts.items())]
+        whole = np.concatenate([part.T if name.endswith("w2") else part for part in rows])
+        changed[name] = ("BF16", whole.shape, whole.tobytes())
+    return changed
+
+
 def published(model_type, tensors):
     """The same tensors as the makers lay them out; None where they are the same."""
     changed = {}
@@ -135,6 +152,8 @@ def published(model_type, tensors):
             changed[name] = (dtype, (shape[0] * shape[1],), data)
         else:
             changed[name] = (dtype, shape, data)
+    if model_type == "dbrx":
+        changed = with_experts_below_each_other(changed)
     if model_type in LATENT:
         changed = with_keys_beside_values(changed)
     if model_type in KIMI:

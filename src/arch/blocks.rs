@@ -354,6 +354,7 @@ pub(super) fn bare_layer(mixer: Mixer, ffn: impl Into<Ffn>) -> Layer {
         output_scale: None,
         altup: None,
         residuals: None,
+        hyper: None,
     }
 }
 
@@ -402,6 +403,7 @@ pub(super) fn decoder(
         ngrams: None,
         streams: None,
         residual_query: None,
+        hyper_streams: None,
         layers,
         loops: None,
         final_norm: sizes.norm("model.norm"),

@@ -15,6 +15,7 @@ impl Choice {
         Routing {
             top_k,
             softcap: None,
+            temperature: 1.0,
             score: Score::Softmax,
             correction: None,
             groups: None,

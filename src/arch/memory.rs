@@ -137,6 +137,7 @@ fn mixer_state(mixer: &Mixer) -> usize {
             attention.conv.as_ref().map_or(0, |conv| (conv.width - 1) * 2 * attention.kv_heads * attention.head_dim)
         }
         Mixer::Latent(_) | Mixer::None => 0,
+        Mixer::Compressed(compressed) => compressed.pooled().map_or(0, |ratio| (ratio - 1) * 2 * compressed.head_dim),
         Mixer::ShortConv(short) => (short.conv.width - 1) * short.conv.channels,
         Mixer::GatedDelta(delta) => {
             (delta.conv.width - 1) * delta.conv.channels + delta.value_heads * delta.value_dim * delta.key_dim
@@ -198,6 +199,27 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -
                     kv = kv.saturating_add(cache(Kept { heads, head_dim: width, index: false, positions: context }));
                     widest = widest.max((4 * latent.heads.max(heads) * width) as u64).max(2 * outputs);
                 }
+                Mixer::Compressed(compressed) => {
+                    let (width, window) = (compressed.head_dim, compressed.window.saturating_add(ROWS as usize));
+                    let mut kept = |head_dim, index, positions| {
+                        kv = kv.saturating_add(cache(Kept { heads: 1, head_dim, index, positions }));
+                    };
+                    kept(width, false, context.min(window));
+                    if let Some(compressor) = &compressed.compressor {
+                        kept(width, false, context / compressor.ratio.max(1));
+                    }
+                    if let Some(indexer) = compressed.keeps_keys() {
+                        kept(indexer.head_dim, true, context / indexer.ratio.max(1));
+                    }
+                    let queries = 4 * compressed.heads * width;
+                    let scores = compressed.indexer.as_ref().map_or(0, |indexer| {
+                        let entries = context / indexer.ratio.max(1);
+                        // Scores of a part of the rows, then what each row sees and leaves.
+                        2 * indexer.heads.saturating_mul(entries).min(Indexer::MOST_SCORES / ROWS as usize)
+                            + entries / 2
+                    });
+                    widest = widest.max(2 * outputs + (queries + scores) as u64);
+                }
                 _ => widest = widest.max(2 * outputs),
             }
         }
@@ -208,6 +230,8 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -
     let begins = |layer: &&Layer| layer.residuals.as_ref().is_some_and(|residuals| residuals.begins);
     let aside = spec.layers.iter().filter(begins).count() as u64;
     let widest = widest.max(if aside > 0 { 2 * (aside + 1) * hidden } else { 0 });
-    let work = ((3 + aside) * hidden + widest) * ROWS + spec.vocab as u64;
+    // Of several streams there are those before, those behind, and all side by side.
+    let streams = spec.hyper_streams.map_or(0, |streams| 4 * streams as u64);
+    let work = ((3 + aside + streams) * hidden + widest) * ROWS + spec.vocab as u64;
     Memory { kv, work: work * size_of::<f32>() as u64 }
 }

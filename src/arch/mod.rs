@@ -13,6 +13,7 @@ mod cohere;
 mod config;
 mod dbrx;
 mod deepseek;
+mod deepseek_v41;
 mod dense;
 mod experts;
 mod falcon_h1;
@@ -118,6 +119,8 @@ const FAMILIES: &[(&str, Family)] = &[
     ("deepseek_v2", deepseek::second),
     ("deepseek_v3", deepseek::third),
     ("deepseek_v32", deepseek::sparse),
+    ("deepseek_v41", deepseek_v41::spec),
+    ("deepseek_v41_text", deepseek_v41::spec),
     ("dots1", grouped::dots),
     ("ernie4_5", dense::ernie),
     ("ernie4_5_moe", moe::ernie),

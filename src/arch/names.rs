@@ -84,6 +84,9 @@ impl Layer {
         if let Some(residuals) = &mut self.residuals {
             [&mut residuals.mixer, &mut residuals.ffn].into_iter().for_each(|slot| query(slot, f));
         }
+        for connection in self.hyper.iter_mut().flat_map(|both| both.iter_mut()) {
+            [&mut connection.mixture.name, &mut connection.base, &mut connection.scale].into_iter().for_each(&mut *f);
+        }
     }
 }
 
@@ -118,6 +121,11 @@ fn mixer(mixer: &mut Mixer, f: &mut dyn FnMut(&mut String)) {
             f(&mut short.output.name);
         }
         Mixer::Latent(mixer) => latent(mixer, f),
+        Mixer::Compressed(mixer) => {
+            mixer.linears_mut().into_iter().for_each(|linear| f(&mut linear.name));
+            mixer.norms_mut().into_iter().for_each(|part| norm(part, f));
+            f(&mut mixer.sinks);
+        }
         Mixer::GatedDelta(delta) => {
             delta.input.iter_mut().for_each(|linear| f(&mut linear.name));
             if let Some(gates) = &mut delta.short_gates {

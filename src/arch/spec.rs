@@ -2,7 +2,9 @@
 
 mod altup;
 mod attention_parts;
+mod compressed;
 mod experts;
+mod hyper;
 mod indexer;
 mod mixer;
 mod ngrams;
@@ -16,7 +18,9 @@ use serde::Serialize;
 
 pub use altup::{AltUp, Laurel, Streams};
 pub use attention_parts::{KvConv, KvRounding, SecondLook, SparseBlocks};
+pub use compressed::{Candidates, CompressedAttention, Compressor, EntryIndexer, EntryKeys, FarEntries};
 pub use experts::{Groups, Moe, Narrowing, Routing, Score, SharedExpert};
+pub use hyper::{HyperConnection, HyperMixing};
 pub use indexer::{Choice, Indexer};
 pub use mixer::{
     Attention, Conv, Expansion, Gate, GatedConv, GatedDelta, LatentAttention, LatentQuery, LinearAttention, Mixer,
@@ -62,6 +66,9 @@ pub struct Spec {
     /// Of what the head reads, where layers attend to residual streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_query: Option<ResidualQuery>,
+    /// Several residual streams that begin as the embedding; [`Layer::hyper`] mixes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hyper_streams: Option<usize>,
     /// The layers, first to last.
     pub layers: Vec<Layer>,
     /// How the layers run several times.
@@ -143,6 +150,9 @@ pub struct Layer {
     /// How the layer attends to residual streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residuals: Option<Box<ResidualAttention>>,
+    /// How the layer's mixer and feed-forward block read and change [`Spec::hyper_streams`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hyper: Option<Box<[HyperConnection; 2]>>,
 }
 
 /// Names of tensors with one number each (Talkie).
@@ -278,6 +288,23 @@ pub enum Activation {
         /// The largest number of the other half.
         cap: Option<f32>,
     },
+    /// `silu(min(x, limit)) * clamp(up, ±limit)` (DeepSeek 4). Only gated.
+    ClampedSwiglu {
+        /// The largest number.
+        limit: f32,
+    },
+    /// The nearest numbers of 8 bits (e4m3) with a scale, a power of two, for each group. Never gated.
+    Float8 {
+        /// Numbers that share a scale.
+        group: usize,
+    },
+    /// The nearest numbers of 4 bits (e2m1) with a scale for each group. Never gated.
+    Float4 {
+        /// Numbers that share a scale.
+        group: usize,
+        /// Whether scales are numbers of 8 bits (e4m3) instead of powers of two.
+        fine: bool,
+    },
     /// xIELU (Huang and Schlag 2024): with `p = softplus(alpha_p)` and `n = beta + softplus(alpha_n)`,
     /// `p * x² + beta * x` where `x > 0`, else `n * (exp(min(x, eps)) - 1 - x) + beta * x`. Never gated. The numbers are
     /// learned: they come from tensors beside the matrices, [`Mlp::activation_name`].
@@ -412,6 +439,7 @@ impl Layer {
         all.extend(self.gains.iter().flat_map(|gains| [&gains.mixer, &gains.ffn, &gains.embedding].map(String::clone)));
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
         all.extend(self.queries().map(|query| query.query.clone()));
+        all.extend(self.hyper.iter().flat_map(|both| both.iter().flat_map(HyperConnection::vectors)).cloned());
         all.into_iter()
     }
 }
@@ -494,7 +522,9 @@ impl Spec {
         let layers = self.layers.iter().flat_map(|layer| {
             let input = layer.per_layer_input.iter().flat_map(|input| [&input.gate, &input.projection]);
             let altup = layer.altup.iter().flat_map(|altup| altup.linears());
-            layer.mixers().flat_map(Mixer::linears).chain(layer.ffns().flat_map(Ffn::linears)).chain(input).chain(altup)
+            let hyper = layer.hyper.iter().flat_map(|both| both.iter().map(|connection| &connection.mixture));
+            let blocks = layer.mixers().flat_map(Mixer::linears).chain(layer.ffns().flat_map(Ffn::linears));
+            blocks.chain(input).chain(altup).chain(hyper)
         });
         let streams = self.streams.iter().flat_map(|streams| streams.widen.iter().chain(&streams.narrow));
         let inputs = self.per_layer_inputs.iter().flat_map(|inputs| [&inputs.table, &inputs.projection]);

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::arch::spec::{Activation, Indexer, Rope};
+use crate::arch::spec::{Activation, EntryIndexer, HyperMixing, Indexer, Rope};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
@@ -194,6 +194,16 @@ pub(crate) trait Backend: Sized + 'static {
     /// `query · x / sqrt(mean(x²) + epsilon)`.
     fn mix_by_query(&self, inputs: &[Self::Tensor], query: &Self::Vector, epsilon: f32) -> Result<Self::Tensor>;
 
+    /// The mixtures of a hyper-connection ([`HyperConnection`](crate::arch::spec::HyperConnection)): for each row `pre`, then
+    /// for each stream its factors of all streams and of the block's output. All is computed in f32.
+    fn hyper_mixtures(
+        &self,
+        streams: &[Self::Tensor],
+        norm: &Self::Norm,
+        mixture: &Self::Linear,
+        mixing: HyperMixing,
+    ) -> Result<Self::Tensor>;
+
     /// `x` made as large as `like`, row by row, by their root mean squares.
     fn match_magnitude(&self, x: &Self::Tensor, like: &Self::Tensor) -> Result<Self::Tensor>;
 
@@ -295,6 +305,30 @@ pub(crate) trait Backend: Sized + 'static {
         experts: &Self::Experts,
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Self::Tensor>;
+
+    /// For each `ratio` positions of a sequence that are complete with its rows the sum of their numbers, weighed column
+    /// by column by the softmax of their gates; rows of `x` hold both side by side. What waits for more is kept in the
+    /// states. Gives the sums of all segments in their order, or nothing where there are none.
+    fn pool(
+        &self,
+        x: &Self::Tensor,
+        ratio: usize,
+        rows: &Rows,
+        states: &mut [Self::State],
+    ) -> Result<Option<Self::Tensor>>;
+
+    /// Appends rows to caches of one key head, as keys and as values where they have some.
+    fn keep(&self, x: &Self::Tensor, rows: &Rows, caches: &mut [&mut Self::Cache]) -> Result<()>;
+
+    /// Chooses the entries that each row sees, the earlier of equals where the backend can tell, by the keys of an indexer
+    /// (a cache for each segment of `rows`, in order). A row's choice never depends on other segments.
+    fn choose_entries(
+        &self,
+        input: EntryInput<'_, Self>,
+        indexer: &EntryIndexer,
+        rows: &Rows,
+        caches: &[&Self::Cache],
+    ) -> Result<EntryChoice<Self>>;
 
     /// Appends keys to the caches of an indexer (one for each segment of `rows`, in order) and chooses the positions that
     /// each row sees, the earlier of equals where the backend can tell. A row's choice never depends on other segments.

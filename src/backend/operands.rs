@@ -62,7 +62,27 @@ pub(crate) struct AttentionExtras<'a, B: Backend> {
     pub chosen: Option<&'a B::Choice>,
     /// Which blocks of positions a head sees; all when absent.
     pub blocks: Option<SparseBlocks>,
+    /// What is seen beside.
+    pub far: Option<Far<'a, B>>,
+    /// Whether scores are f32 numbers, whatever the activations are.
+    pub wide_scores: bool,
 }
+
+/// Entries of other caches, of one key head, that rows see beside their own positions.
+pub(crate) struct Far<'a, B: Backend> {
+    /// One for each segment.
+    pub caches: &'a [&'a B::Cache],
+    /// The entries that each row sees.
+    pub chosen: &'a B::Choice,
+}
+
+impl<B: Backend> Clone for Far<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Far<'_, B> {}
 
 impl<B: Backend> Default for AttentionExtras<'_, B> {
     fn default() -> Self {
@@ -75,6 +95,8 @@ impl<B: Backend> Default for AttentionExtras<'_, B> {
             chunk: None,
             chosen: None,
             blocks: None,
+            far: None,
+            wide_scores: false,
         }
     }
 }
@@ -96,6 +118,32 @@ impl<B: Backend> Clone for IndexInput<'_, B> {
 }
 
 impl<B: Backend> Copy for IndexInput<'_, B> {}
+
+/// What an indexer of entries takes in for each row, rotated.
+pub(crate) struct EntryInput<'a, B: Backend> {
+    /// `heads * head_dim` wide.
+    pub queries: &'a B::Tensor,
+    /// One a head.
+    pub weights: &'a B::Tensor,
+    /// What is chosen from, where an earlier layer left that.
+    pub among: Option<&'a B::Choice>,
+}
+
+impl<B: Backend> Clone for EntryInput<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for EntryInput<'_, B> {}
+
+/// What an indexer of entries gives.
+pub(crate) struct EntryChoice<B: Backend> {
+    /// The entries that each row sees.
+    pub chosen: B::Choice,
+    /// What later layers choose from, where it leaves that.
+    pub candidates: Option<B::Choice>,
+}
 
 /// The matrices of experts.
 pub(crate) struct ExpertsData {

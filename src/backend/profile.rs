@@ -9,11 +9,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData,
-    HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, StackData, State,
-    TimeMixInput, TimeMixParams,
+    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, EntryChoice,
+    EntryInput, ExpertsData, Far, HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput,
+    ScanParams, StackData, State, TimeMixInput, TimeMixParams,
 };
-use crate::arch::spec::{Activation, Indexer, Rope};
+use crate::arch::spec::{Activation, EntryIndexer, HyperMixing, Indexer, Rope};
 use crate::error::Result;
 use crate::weights::{LinearData, NormData};
 
@@ -132,8 +132,31 @@ impl<B: Backend> Profiled<B> {
 /// The same for the backend that is measured.
 fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
     let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
-    let AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen, blocks } = *extras;
-    let extras = AttentionExtras { value_norm, norm_after_rope, sinks, softcap, query_growth, chunk, chosen, blocks };
+    let AttentionExtras {
+        value_norm,
+        norm_after_rope,
+        sinks,
+        softcap,
+        query_growth,
+        chunk,
+        chosen,
+        blocks,
+        far,
+        wide_scores,
+    } = *extras;
+    let far = far.map(|Far { caches, chosen }| Far { caches, chosen });
+    let extras = AttentionExtras {
+        value_norm,
+        norm_after_rope,
+        sinks,
+        softcap,
+        query_growth,
+        chunk,
+        chosen,
+        blocks,
+        far,
+        wide_scores,
+    };
     let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
     let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
     AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
@@ -263,6 +286,41 @@ impl<B: Backend> Backend for Profiled<B> {
         Ok(choice)
     }
 
+    fn pool(&self, x: &B::Tensor, ratio: usize, rows: &Rows, states: &mut [B::State]) -> Result<Option<B::Tensor>> {
+        self.decide(rows);
+        let began = Instant::now();
+        let pooled = self.inner.pool(x, ratio, rows, states)?;
+        self.inner.queue(None, pooled.as_ref(), states.iter().map(|state| Kept::State(state)))?;
+        self.inner.wait()?;
+        self.record("pool", states.iter().map(State::bytes).sum(), began);
+        Ok(pooled)
+    }
+
+    fn keep(&self, x: &B::Tensor, rows: &Rows, caches: &mut [&mut B::Cache]) -> Result<()> {
+        let began = Instant::now();
+        self.inner.keep(x, rows, caches)?;
+        self.inner.queue(None, None, caches.iter().map(|cache| Kept::Cache(&**cache)))?;
+        self.inner.wait()?;
+        self.record("keep", 0, began);
+        Ok(())
+    }
+
+    fn choose_entries(
+        &self,
+        input: EntryInput<'_, Self>,
+        indexer: &EntryIndexer,
+        rows: &Rows,
+        caches: &[&B::Cache],
+    ) -> Result<EntryChoice<Self>> {
+        let EntryInput { queries, weights, among } = input;
+        let began = Instant::now();
+        let input = EntryInput { queries, weights, among };
+        let EntryChoice { chosen, candidates } = self.inner.choose_entries(input, indexer, rows, caches)?;
+        // What is chosen may be computed later, with the attention that asks for it.
+        self.record("choose_entries", caches.iter().map(|cache| cache.bytes()).sum(), began);
+        Ok(EntryChoice { chosen, candidates })
+    }
+
     fn attention_shared(
         &self,
         queries: &B::Tensor,
@@ -305,6 +363,18 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn mix_by_query(&self, inputs: &[B::Tensor], query: &B::Vector, epsilon: f32) -> Result<B::Tensor> {
         self.tensor("mix_by_query", 0, |inner| inner.mix_by_query(inputs, query, epsilon))
+    }
+
+    fn hyper_mixtures(
+        &self,
+        streams: &[B::Tensor],
+        norm: &B::Norm,
+        mixture: &Self::Linear,
+        mixing: HyperMixing,
+    ) -> Result<B::Tensor> {
+        self.tensor("hyper_mixtures", mixture.bytes, |inner| {
+            inner.hyper_mixtures(streams, norm, &mixture.linear, mixing)
+        })
     }
 
     fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {

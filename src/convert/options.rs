@@ -131,6 +131,8 @@ const DENSE_ROUTERS: &[&str] = &[
     "deepseek_v2",
     "deepseek_v3",
     "deepseek_v32",
+    "deepseek_v41",
+    "deepseek_v41_text",
     "dots1",
     "exaone_moe",
     "glm4_moe",

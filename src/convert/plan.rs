@@ -339,10 +339,12 @@ fn declared(config: &Value) -> Option<Dtype> {
 /// Tensors whose precision matters, which mlx-lm keeps as they are.
 fn keeps_dtype(family: &str, name: &str) -> bool {
     let decays = ["kimi_k3", "kimi_linear", "nemotron_h", "qwen3_5", "qwen3_5_moe"];
+    let wide = ["attn_hc.", "ffn_hc.", "sinks", "compressor."];
     let of_router = ["e_score_correction_bias", "expert_bias", "router_bias"];
     of_router.iter().any(|part| name.contains(part)) && !matches!(family, "bailing_moe_v3" | "dots1")
         || name.ends_with("A_log") && decays.contains(&family)
         || name.ends_with("dt_bias") && matches!(family, "kimi_k3" | "kimi_linear")
+        || family.starts_with("deepseek_v41") && wide.iter().any(|part| name.contains(part))
 }
 
 /// Tensors that are not needed here but by mlx-lm's class.

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::device::Compute;
 use crate::arch::spec::{Mixer, Spec};
 use crate::backend::{KvBits, Precision};
-use crate::nn::cache_layouts;
+use crate::nn::caches_of;
 
 /// How many layers keep what, as JSON: `bits` of the caches (`null` without any), layers whose caches are quantized,
 /// layers whose caches hold floats, and recurrent states, which `kv_bits` never changes.
 pub(super) fn describe(compute: &Compute, spec: &Spec, precision: Precision, asked: Option<KvBits>) -> Value {
-    let layouts = spec.layers.iter().flat_map(cache_layouts).filter(|layout| !layout.index);
+    // The caches of a layer are as wide as each other.
+    let of_layer = |layer| caches_of(layer).map(|cache| cache.layout).find(|layout| !layout.index);
+    let layouts = spec.layers.iter().filter_map(of_layer);
     let kinds: Vec<KvBits> = layouts.map(|layout| compute.kv_bits(precision, asked, layout)).collect();
     let is_quantized = |bits: &&KvBits| **bits != KvBits::Sixteen;
     let quantized = kinds.iter().filter(is_quantized).count();

@@ -16,7 +16,7 @@ use crate::arch;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::event::{FinishReason, TokenLogprob};
-use crate::nn::{Decoder, Sequence, cache_layouts};
+use crate::nn::{Decoder, Sequence, caches_of};
 
 /// The work of one model.
 pub(super) struct Scheduler<B: Backend> {
@@ -109,8 +109,8 @@ impl<B: Backend> Scheduler<B> {
 
     /// Bytes that the caches and states of a sequence of `len` positions take.
     fn cache_bytes_of(&self, len: usize) -> u64 {
-        let layouts = self.decoder.spec().layers.iter().flat_map(cache_layouts);
-        let caches: u64 = layouts.map(|layout| self.backend.cache_bytes(layout, len) as u64).sum();
+        let kept = self.decoder.spec().layers.iter().flat_map(caches_of);
+        let caches: u64 = kept.map(|cache| self.backend.cache_bytes(cache.layout, cache.entries(len)) as u64).sum();
         // States don't grow, but for the one before the first step.
         caches + if len > 0 { self.states } else { 0 }
     }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::compressed::Shared;
+use super::hyper::HyperStreams;
 use super::layer::{Ffn, Layer, Mixer, Ngram, PerLayerInput, PerLayerInputs, ResidualQuery};
 use super::mixer::{advance, recurrent};
 use super::{Sequence, ffn, time_mix};
@@ -141,12 +143,17 @@ impl<B: Backend> Decoder<B> {
             x = self.backend.add(&x, &self.backend.embed(table, Ids::Host(&self.positions(rows)?))?)?;
         }
         let mut streams = if self.spec.streams.is_some() { self.widen(&x)? } else { Vec::new() };
+        let mut hyper = self.spec.hyper_streams.map(|count| (HyperStreams::new(&x, count), Shared::new()));
         let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
         let embedded = self.layers.iter().any(|layer| layer.embedding_scale.is_some()).then(|| x.clone());
         let (mut carried, mut blocks) = (Carried::default(), Vec::new());
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
+            }
+            if let Some((streams, shared)) = &mut hyper {
+                self.run_hyper(layer, spec, streams, shared, index, rows, sequences)?;
+                continue;
             }
             if again.is_some_and(|own| index > 0 && index.is_multiple_of(own)) {
                 x = self.backend.norm(&x, &self.final_norm)?;
@@ -184,6 +191,9 @@ impl<B: Backend> Decoder<B> {
         }
         if !streams.is_empty() {
             x = self.narrow(&streams)?;
+        }
+        if let Some((streams, _)) = &hyper {
+            x = streams.read(&self.backend)?;
         }
         match &self.residual_query {
             Some(query) => self.mixture(&blocks, &x, query),

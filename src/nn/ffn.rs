@@ -44,7 +44,10 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
         Some(norm) => backend.norm(x, norm),
         None => Ok(x.clone()),
     };
-    let logits = backend.linear(&norm(&moe.router_norm, x)?, &moe.router)?;
+    let mut logits = backend.linear(&norm(&moe.router_norm, x)?, &moe.router)?;
+    if spec.routing.temperature != 1.0 {
+        logits = backend.scale(&logits, 1.0 / spec.routing.temperature)?;
+    }
     let routing = RoutingParams {
         rule: &spec.routing,
         correction: moe.correction.as_ref(),

@@ -24,6 +24,8 @@ pub(super) struct Layer<B: Backend> {
     pub embedding_scale: Option<f32>,
     pub altup: Option<Box<AltUp<B>>>,
     pub residuals: Option<Box<ResidualAttention<B>>>,
+    /// Around the mixer and the feed-forward block.
+    pub hyper: Option<Box<[HyperConnection<B>; 2]>>,
 }
 
 /// How a layer attends to residual streams.
@@ -37,6 +39,13 @@ pub(super) struct ResidualQuery<B: Backend> {
     /// With the weight of the norm in it.
     pub query: B::Vector,
     pub epsilon: f32,
+}
+
+/// What mixes several streams around a block.
+pub(super) struct HyperConnection<B: Backend> {
+    pub norm: B::Norm,
+    /// Scaled, with the base as its bias.
+    pub mixture: B::Linear,
 }
 
 /// How a layer goes on with several streams.
@@ -57,6 +66,7 @@ pub(super) enum Mixer<B: Backend> {
     ShortConv(ShortConv<B>),
     GatedDelta(Box<GatedDelta<B>>),
     Latent(Box<Latent<B>>),
+    Compressed(Box<Compressed<B>>),
     StateSpace(Box<StateSpace<B>>),
     Linear(Box<LinearAttention<B>>),
     GatedConv(Box<GatedConv<B>>),
@@ -74,6 +84,29 @@ pub(super) struct Latent<B: Backend> {
     pub rope: Option<Rc<B::Rope>>,
     pub indexer: Option<Indexer<B>>,
     pub output: B::Linear,
+}
+
+/// Attention to a window and to chosen entries.
+pub(super) struct Compressed<B: Backend> {
+    pub input: B::Linear,
+    pub query: (B::Norm, B::Linear),
+    pub key_norm: B::Norm,
+    pub sinks: B::Vector,
+    pub rope: Rc<B::Rope>,
+    /// The other way round.
+    pub back: Rc<B::Rope>,
+    /// Norm and rotation of entries.
+    pub entries: Option<(B::Norm, Rc<B::Rope>)>,
+    /// What makes keys of entries.
+    pub keys: Option<EntryKeys<B>>,
+    pub groups: B::Heads,
+    pub output: B::Linear,
+}
+
+/// What makes keys of entries.
+pub(super) struct EntryKeys<B: Backend> {
+    pub projection: B::Linear,
+    pub norm: B::Norm,
 }
 
 /// What chooses the positions that are seen.
@@ -204,6 +237,7 @@ impl<B: Backend> Mixer<B> {
             Self::ShortConv(conv) => (&conv.input, &conv.output),
             Self::GatedDelta(delta) => (&delta.input, &delta.output),
             Self::Latent(latent) => (&latent.input, &latent.output),
+            Self::Compressed(compressed) => (&compressed.input, &compressed.output),
             Self::StateSpace(space) => (&space.input, &space.output),
             Self::Linear(linear) => (&linear.input, &linear.output),
             Self::GatedConv(mixer) => (&mixer.input, &mixer.output),

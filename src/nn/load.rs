@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Decoder;
 use super::layer::{
-    AltUp, Attention, ChannelMix, Expansion, Ffn, GatedConv, GatedDelta, Indexer, Latent, Layer, LinearAttention,
-    LowRank, Mixer, Mlp, Moe, Narrowing, Ngram, PerLayerInput, PerLayerInputs, Recurrence, ResidualAttention,
-    ResidualQuery, Selection, SharedExpert, ShortConv, ShortGates, StateSpace, TimeMix,
+    AltUp, Attention, ChannelMix, Compressed, EntryKeys, Expansion, Ffn, GatedConv, GatedDelta, HyperConnection,
+    Indexer, Latent, Layer, LinearAttention, LowRank, Mixer, Mlp, Moe, Narrowing, Ngram, PerLayerInput, PerLayerInputs,
+    Recurrence, ResidualAttention, ResidualQuery, Selection, SharedExpert, ShortConv, ShortGates, StateSpace, TimeMix,
 };
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData, StackData};
@@ -168,6 +168,10 @@ impl<B: Backend> Builder<B> {
             embedding_scale,
             altup: layer.altup.as_ref().map(|altup| Ok(Box::new(self.altup(altup)?))).transpose()?,
             residuals: layer.residuals.as_ref().map(|residuals| self.residuals(residuals)).transpose()?,
+            hyper: match layer.hyper.as_deref() {
+                Some([mixer, ffn]) => Some(Box::new([self.hyper(mixer)?, self.hyper(ffn)?])),
+                None => None,
+            },
         })
     }
 
@@ -215,6 +219,46 @@ impl<B: Backend> Builder<B> {
         Ok(ResidualQuery { query: self.backend.load_vector(numbers)?, epsilon: query.norm.epsilon })
     }
 
+    fn hyper(&self, hyper: &spec::HyperConnection) -> Result<HyperConnection<B>> {
+        let spec::Linear { outputs, inputs, name, .. } = &hyper.mixture;
+        let numbers = weights::numbers(&self.tensors, name, &[*outputs, *inputs])?;
+        let base = weights::vector(&self.tensors, &hyper.base, *outputs)?;
+        let scales = weights::vector(&self.tensors, &hyper.scale, 3)?;
+        let streams = hyper.mixing.streams;
+        let scale = |row: usize| scales.get((row / streams.max(1)).min(2)).copied().unwrap_or(1.0);
+        let rows = numbers.chunks(*inputs).enumerate();
+        let scaled = rows.flat_map(|(row, numbers)| numbers.iter().map(move |number| (row, *number)));
+        let scaled = scaled.map(|(row, number)| scale(row) * number);
+        let data = LinearData::of_numbers(name, *outputs, *inputs, scaled, Some(base));
+        Ok(HyperConnection { norm: self.norm(&hyper.norm)?, mixture: self.backend.load_linear(&[data])? })
+    }
+
+    fn compressed(&mut self, compressed: &spec::CompressedAttention) -> Result<Compressed<B>> {
+        let faster = |rope: &spec::Rope, by: f32| spec::Rope {
+            inverse_frequencies: rope.inverse_frequencies.iter().map(|frequency| frequency * by).collect(),
+            ..rope.clone()
+        };
+        let entries = match &compressed.compressor {
+            Some(part) => Some((self.norm(&part.norm)?, self.rope(&faster(&compressed.rope, part.ratio as f32))?)),
+            None => None,
+        };
+        let keys = |keys: &spec::EntryKeys| {
+            Ok(EntryKeys { projection: self.linear(from_ref(&keys.projection))?, norm: self.norm(&keys.norm)? })
+        };
+        Ok(Compressed {
+            input: self.linear(&compressed.input)?,
+            query: (self.norm(&compressed.query.norm)?, self.linear(&compressed.query.linear)?),
+            key_norm: self.norm(&compressed.key_norm)?,
+            sinks: self.vector(&compressed.sinks, compressed.heads)?,
+            keys: compressed.indexer.iter().find_map(|indexer| indexer.keys.as_ref()).map(keys).transpose()?,
+            groups: self.backend.load_heads(&self.data_of(&compressed.groups)?, compressed.group_count())?,
+            output: self.linear(from_ref(&compressed.output))?,
+            entries,
+            back: self.rope(&faster(&compressed.rope, -1.0))?,
+            rope: self.rope(&compressed.rope)?,
+        })
+    }
+
     fn mixer(&mut self, mixer: &spec::Mixer) -> Result<Mixer<B>> {
         Ok(match mixer {
             spec::Mixer::Attention(attention) => Mixer::Attention(self.attention(attention)?),
@@ -224,6 +268,7 @@ impl<B: Backend> Builder<B> {
                 output: self.linear(from_ref(&short.output))?,
             }),
             spec::Mixer::Latent(latent) => Mixer::Latent(Box::new(self.latent(latent)?)),
+            spec::Mixer::Compressed(compressed) => Mixer::Compressed(Box::new(self.compressed(compressed)?)),
             spec::Mixer::GatedDelta(delta) => Mixer::GatedDelta(Box::new(self.gated_delta(delta)?)),
             spec::Mixer::StateSpace(space) => Mixer::StateSpace(Box::new(self.state_space(space)?)),
             spec::Mixer::Linear(linear) => Mixer::Linear(Box::new(LinearAttention {

@@ -101,6 +101,8 @@ impl<B: Backend> Decoder<B> {
                 chunk: spec.chunk,
                 chosen: chosen.as_ref(),
                 blocks: spec.blocks,
+                far: None,
+                wide_scores: false,
             },
         };
         if let Some(source) = spec.shares_kv_of {
@@ -165,22 +167,22 @@ fn in_stored_order<B: Backend>(backend: &B, attended: &B::Tensor, spec: &spec::A
 }
 
 /// Runs a recurrent layer over the states of all sequences, which go on to those after their rows.
-pub(super) fn recurrent<B: Backend>(
+pub(super) fn recurrent<B: Backend, T>(
     index: usize,
     rows: &Rows,
     sequences: &mut [&mut Sequence<B>],
-    run: impl FnOnce(&mut [B::State]) -> Result<B::Tensor>,
-) -> Result<B::Tensor> {
+    run: impl FnOnce(&mut [B::State]) -> Result<T>,
+) -> Result<T> {
     advance(rows, sequences, |sequence| sequence.recurrent(index), run)
 }
 
 /// [`recurrent`] for the state that `of` finds.
-pub(super) fn advance<B: Backend>(
+pub(super) fn advance<B: Backend, T>(
     rows: &Rows,
     sequences: &mut [&mut Sequence<B>],
     of: impl Fn(&mut Sequence<B>) -> Result<&mut Recurrent<B::State>>,
-    run: impl FnOnce(&mut [B::State]) -> Result<B::Tensor>,
-) -> Result<B::Tensor> {
+    run: impl FnOnce(&mut [B::State]) -> Result<T>,
+) -> Result<T> {
     let states = sequences.iter_mut().map(|sequence| Ok(of(sequence)?.state().clone()));
     let mut states = states.collect::<Result<Vec<_>>>()?;
     let result = run(&mut states)?;

@@ -2,9 +2,11 @@
 
 mod altup;
 mod attention_parts;
+mod compressed;
 mod decoder;
 mod delta;
 mod ffn;
+mod hyper;
 mod indexer;
 mod latent;
 mod layer;
@@ -21,7 +23,7 @@ mod time_mix;
 
 pub(crate) use decoder::Decoder;
 pub(crate) use load::Builder;
-pub(crate) use sequence::{Sequence, cache_layouts};
+pub(crate) use sequence::{Sequence, caches_of};
 
 #[cfg(test)]
 mod tests;

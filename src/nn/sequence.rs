@@ -23,6 +23,8 @@ struct Slots {
     cache: Option<usize>,
     /// The keys of an indexer.
     index: Option<usize>,
+    /// Entries that stand for several positions.
+    entries: Option<usize>,
     state: Option<usize>,
     /// That of the feed-forward block.
     ffn: Option<usize>,
@@ -30,28 +32,30 @@ struct Slots {
 
 /// What one layer keeps.
 enum Slot<B: Backend> {
-    Cache(B::Cache),
+    /// A cache, and the positions of an entry.
+    Cache(B::Cache, usize),
     Recurrent(Recurrent<B::State>),
 }
 
 impl<B: Backend> Slot<B> {
     fn len(&self) -> usize {
         match self {
-            Self::Cache(cache) => cache.len(),
+            // There may be more, too few for an entry.
+            Self::Cache(cache, ratio) => cache.len() * ratio,
             Self::Recurrent(recurrent) => recurrent.len(),
         }
     }
 
     fn can_truncate(&self, len: usize) -> bool {
         match self {
-            Self::Cache(cache) => cache.can_truncate(len),
+            Self::Cache(cache, ratio) => cache.can_truncate(len / ratio),
             Self::Recurrent(recurrent) => recurrent.can_truncate(len),
         }
     }
 
     fn truncate(&mut self, len: usize) {
         match self {
-            Self::Cache(cache) => cache.truncate(len),
+            Self::Cache(cache, ratio) => cache.truncate(len / *ratio),
             Self::Recurrent(recurrent) => recurrent.truncate(len),
         }
     }
@@ -63,17 +67,18 @@ impl<B: Backend> Sequence<B> {
         let mut of_layer = |layer: &Layer| {
             let mut own = Slots::default();
             for mixer in layer.mixers() {
-                if let Some(layout) = mixer_layout(mixer) {
-                    own.cache = Some(slots.len());
-                    slots.push(Slot::Cache(backend.new_cache(layout)));
+                for (kind, LayerCache { layout, ratio }) in layouts(mixer) {
+                    let slot = match kind {
+                        Kind::Positions => &mut own.cache,
+                        Kind::Entries => &mut own.entries,
+                        Kind::Index => &mut own.index,
+                    };
+                    *slot = Some(slots.len());
+                    slots.push(Slot::Cache(backend.new_cache(layout), ratio));
                 }
                 if mixer.is_recurrent() {
                     own.state = Some(slots.len());
                     slots.push(Slot::Recurrent(Recurrent::new()));
-                }
-                if let Some(layout) = index_layout(mixer) {
-                    own.index = Some(slots.len());
-                    slots.push(Slot::Cache(backend.new_cache(layout)));
                 }
             }
             if matches!(layer.ffn, Ffn::ChannelMix(_)) {
@@ -88,28 +93,58 @@ impl<B: Backend> Sequence<B> {
 
     /// The cache of a layer that has one.
     pub(super) fn cache(&self, layer: usize) -> Result<&B::Cache> {
-        let index = self.of_layers.get(layer).and_then(|slots| slots.cache);
-        match index.and_then(|index| self.slots.get(index)) {
-            Some(Slot::Cache(cache)) => Ok(cache),
-            _ => Err(without(layer, "a cache")),
-        }
+        self.held(layer, |slots| slots.cache, "a cache")
     }
 
     /// The cache of a layer that has one.
     pub(super) fn cache_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
-        let index = self.of_layers.get(layer).and_then(|slots| slots.cache);
-        match index.and_then(|index| self.slots.get_mut(index)) {
-            Some(Slot::Cache(cache)) => Ok(cache),
-            _ => Err(without(layer, "a cache")),
-        }
+        self.held_mut(layer, |slots| slots.cache, "a cache")
+    }
+
+    /// The keys of a layer's indexer.
+    pub(super) fn index(&self, layer: usize) -> Result<&B::Cache> {
+        self.held(layer, |slots| slots.index, "an indexer")
     }
 
     /// The keys of a layer's indexer.
     pub(super) fn index_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
-        let index = self.of_layers.get(layer).and_then(|slots| slots.index);
+        self.held_mut(layer, |slots| slots.index, "an indexer")
+    }
+
+    /// The entries of a layer that makes some.
+    pub(super) fn entries_mut(&mut self, layer: usize) -> Result<&mut B::Cache> {
+        self.held_mut(layer, |slots| slots.entries, "entries")
+    }
+
+    /// The cache of a layer, and the entries of that or another.
+    pub(super) fn cache_and_entries(
+        &mut self,
+        layer: usize,
+        entries_of: Option<usize>,
+    ) -> Result<(&mut B::Cache, Option<&B::Cache>)> {
+        let Some(other) = entries_of else { return Ok((self.cache_mut(layer)?, None)) };
+        let own = self.of_layers.get(layer).and_then(|slots| slots.cache);
+        let entries = self.of_layers.get(other).and_then(|slots| slots.entries);
+        let (Some(own), Some(entries)) = (own, entries) else { return Err(without(other, "entries")) };
+        match self.slots.get_disjoint_mut([own, entries]) {
+            Ok([Slot::Cache(own, _), Slot::Cache(entries, _)]) => Ok((own, Some(entries))),
+            _ => Err(without(other, "entries")),
+        }
+    }
+
+    fn held(&self, layer: usize, which: fn(&Slots) -> Option<usize>, what: &str) -> Result<&B::Cache> {
+        let index = self.of_layers.get(layer).and_then(which);
+        match index.and_then(|index| self.slots.get(index)) {
+            Some(Slot::Cache(cache, _)) => Ok(cache),
+            _ => Err(without(layer, what)),
+        }
+    }
+
+    fn held_mut(&mut self, layer: usize, which: fn(&Slots) -> Option<usize>, what: &str) -> Result<&mut B::Cache> {
+        let index = self.of_layers.get(layer).and_then(which);
         match index.and_then(|index| self.slots.get_mut(index)) {
-            Some(Slot::Cache(cache)) => Ok(cache),
-            _ => Err(without(layer, "an indexer")),
+            Some(Slot::Cache(cache, _)) => Ok(cache),
+            _ => Err(without(layer, what)),
         }
     }
 
@@ -175,7 +210,7 @@ impl<B: Backend> Sequence<B> {
     /// A second sequence with the same state, sharing memory until one of them goes on.
     pub fn fork(&self) -> Self {
         let fork = |slot: &Slot<B>| match slot {
-            Slot::Cache(cache) => Slot::Cache(cache.fork()),
+            Slot::Cache(cache, ratio) => Slot::Cache(cache.fork(), *ratio),
             Slot::Recurrent(recurrent) => Slot::Recurrent(recurrent.clone()),
         };
         Self {
@@ -189,7 +224,7 @@ impl<B: Backend> Sequence<B> {
     /// Bytes held, shared ones included.
     pub fn bytes(&self) -> usize {
         let bytes = |slot: &Slot<B>| match slot {
-            Slot::Cache(cache) => cache.bytes(),
+            Slot::Cache(cache, _) => cache.bytes(),
             Slot::Recurrent(recurrent) => recurrent.bytes(),
         };
         self.slots.iter().map(bytes).sum()
@@ -198,7 +233,7 @@ impl<B: Backend> Sequence<B> {
     /// All that outlives a step.
     pub fn caches(&self) -> impl Iterator<Item = Kept<'_, B>> {
         self.slots.iter().map(|slot| match slot {
-            Slot::Cache(cache) => Kept::Cache(cache),
+            Slot::Cache(cache, _) => Kept::Cache(cache),
             Slot::Recurrent(recurrent) => Kept::State(recurrent.state()),
         })
     }
@@ -208,26 +243,64 @@ fn without(layer: usize, what: &str) -> Error {
     Error::internal(format!("layer {layer} has not {what}"))
 }
 
-/// What the caches of a layer hold, if it has some of its own.
-pub(crate) fn cache_layouts(layer: &Layer) -> impl Iterator<Item = CacheLayout> {
-    layer.mixers().flat_map(|mixer| mixer_layout(mixer).into_iter().chain(index_layout(mixer)))
+/// A cache of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerCache {
+    /// What it holds.
+    pub layout: CacheLayout,
+    /// Positions of an entry, usually 1.
+    pub ratio: usize,
 }
 
-fn index_layout(mixer: &Mixer) -> Option<CacheLayout> {
-    let head_dim = mixer.indexer()?.head_dim;
-    Some(CacheLayout { kv_heads: 1, head_dim, window: None, index: true })
+impl LayerCache {
+    /// Entries of so many positions.
+    pub fn entries(&self, positions: usize) -> usize {
+        positions / self.ratio.max(1)
+    }
 }
 
-fn mixer_layout(mixer: &Mixer) -> Option<CacheLayout> {
+/// Which cache of a layer.
+enum Kind {
+    Positions,
+    Entries,
+    Index,
+}
+
+/// The caches of a layer, if it has some of its own.
+pub(crate) fn caches_of(layer: &Layer) -> impl Iterator<Item = LayerCache> {
+    layer.mixers().flat_map(layouts).map(|(_, cache)| cache)
+}
+
+fn layouts(mixer: &Mixer) -> Vec<(Kind, LayerCache)> {
+    let cache = |kv_heads, head_dim, window, ratio| LayerCache {
+        layout: CacheLayout { kv_heads, head_dim, window, index: false },
+        ratio,
+    };
+    let index = |head_dim, ratio| LayerCache {
+        layout: CacheLayout { kv_heads: 1, head_dim, window: None, index: true },
+        ratio,
+    };
+    let mut all = Vec::new();
     match mixer {
         Mixer::Attention(attention) if attention.shares_kv_of.is_none() => {
             let Attention { kv_heads, head_dim, window, .. } = *attention;
-            Some(CacheLayout { kv_heads, head_dim, window, index: false })
+            all.push((Kind::Positions, cache(kv_heads, head_dim, window, 1)));
         }
         Mixer::Latent(latent) => {
             let (kv_heads, head_dim) = latent.kept();
-            Some(CacheLayout { kv_heads, head_dim, window: None, index: false })
+            all.push((Kind::Positions, cache(kv_heads, head_dim, None, 1)));
         }
-        _ => None,
+        Mixer::Compressed(compressed) => {
+            all.push((Kind::Positions, cache(1, compressed.head_dim, Some(compressed.window), 1)));
+            if let Some(compressor) = &compressed.compressor {
+                all.push((Kind::Entries, cache(1, compressed.head_dim, None, compressor.ratio)));
+            }
+            if let Some(indexer) = compressed.keeps_keys() {
+                all.push((Kind::Index, index(indexer.head_dim, indexer.ratio)));
+            }
+        }
+        _ => {}
     }
+    all.extend(mixer.indexer().map(|indexer| (Kind::Index, index(indexer.head_dim, 1))));
+    all
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Builder, Decoder, Sequence};
-use crate::arch;
+use crate::arch::{self, spec::Spec};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::{Backend, Ids, KvBits, Precision, Rows};
 use crate::error::Code;
@@ -34,7 +34,13 @@ fn decoder_of<B: Backend>(backend: &Rc<B>, source: &str) -> Decoder<B> {
 }
 
 fn decoder_of_files<B: Backend>(backend: &Rc<B>, files: &ModelFiles) -> Decoder<B> {
-    let spec = Arc::new(arch::spec(files).unwrap());
+    changed_decoder(backend, files, |_| ())
+}
+
+fn changed_decoder<B: Backend>(backend: &Rc<B>, files: &ModelFiles, change: fn(&mut Spec)) -> Decoder<B> {
+    let mut spec = arch::spec(files).unwrap();
+    change(&mut spec);
+    let spec = Arc::new(spec);
     let tensors = Arc::new(Tensors::open(files).unwrap());
     check_names(&spec, &tensors).unwrap();
     let mut builder = Builder::new(Rc::clone(backend), spec, tensors);

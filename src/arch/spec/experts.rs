@@ -68,6 +68,8 @@ pub struct Routing {
     /// Logits become `softcap * tanh(logits / softcap)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub softcap: Option<f32>,
+    /// Logits are divided by it, usually 1.
+    pub temperature: f32,
     /// How scores are made.
     pub score: Score,
     /// Name of a tensor, `[experts]`, added to the scores to choose, but not to weigh.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Indexer, KvConv, KvRounding, Linear, Norm, Recurrence, Rope, Scan, SecondLook, SparseBlocks, StateSpace, TimeMix,
+    CompressedAttention, Indexer, KvConv, KvRounding, Linear, Norm, Recurrence, Rope, Scan, SecondLook, SparseBlocks,
+    StateSpace, TimeMix,
 };
 
 /// What mixes positions.
@@ -18,6 +19,8 @@ pub enum Mixer {
     GatedDelta(GatedDelta),
     /// Attention over compressed keys and values.
     Latent(Box<LatentAttention>),
+    /// Attention to a window and to chosen entries.
+    Compressed(Box<CompressedAttention>),
     /// A selective state space.
     StateSpace(Box<StateSpace>),
     /// Attention without a softmax.
@@ -380,6 +383,7 @@ impl Mixer {
         match self {
             Self::Attention(attention) => attention.conv.is_some(),
             Self::Latent(_) | Self::None => false,
+            Self::Compressed(compressed) => compressed.pooled().is_some(),
             Self::ShortConv(_) | Self::GatedDelta(_) | Self::StateSpace(_) => true,
             Self::Linear(_) | Self::GatedConv(_) | Self::Recurrence(_) | Self::TimeMix(_) => true,
         }
@@ -393,6 +397,7 @@ impl Mixer {
                 let rounding = attention.rounding.iter().flat_map(|rounding| [&rounding.key, &rounding.value]);
                 attention.sinks.iter().chain(conv).chain(rounding).cloned().collect()
             }
+            Self::Compressed(compressed) => vec![compressed.sinks.clone()],
             Self::Latent(_) | Self::Linear(_) | Self::None => Vec::new(),
             Self::GatedConv(mixer) => mixer.conv.names().cloned().collect(),
             Self::ShortConv(ShortConv { conv, .. }) => conv.names().cloned().collect(),
@@ -421,6 +426,7 @@ impl Mixer {
             Self::GatedConv(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
             Self::Recurrence(mixer) => mixer.input.iter().chain([&mixer.output]).collect(),
             Self::TimeMix(mix) => mix.linears(),
+            Self::Compressed(compressed) => compressed.linears(),
             Self::None => Vec::new(),
             Self::Latent(latent) => {
                 let query = latent.query.iter().flat_map(|query| &query.linear);
@@ -441,6 +447,7 @@ impl Mixer {
                 norms.into_iter().flatten().chain(attention.output_norm.as_deref()).chain(indexer).collect()
             }
             Self::ShortConv(_) | Self::Recurrence(_) | Self::None => Vec::new(),
+            Self::Compressed(compressed) => compressed.norms(),
             Self::GatedDelta(delta) => vec![&delta.norm],
             Self::TimeMix(mix) => vec![&mix.norm],
             Self::StateSpace(space) => space.norms(),

@@ -221,7 +221,7 @@ fn heads_and_layers_make_no_end_of_pieces() {
     assert!(error.message().contains("num_attention_heads = 1024"), "{error}");
 }
 
-/// A kept model with changes of its text part.
+/// The spec of a model that is kept, with some keys of its configuration, or of that of its text part, changed.
 fn of_known(name: &str, changes: &[(&str, Value)]) -> Result<Spec> {
     let mut config = known_models().into_iter().find(|known| known.name == name).unwrap().config;
     for (key, value) in changes {
@@ -286,4 +286,29 @@ fn what_rwkv_can_be_besides_is_named() {
     }
     refused(rwkv("head_dim", json!(24)), CorruptFile, &["head_dim = 24", "hidden_size of 64"]);
     refused(rwkv("gate_low_rank_dim", Value::Null), CorruptFile, &["gate_low_rank_dim is missing"]);
+}
+
+#[test]
+fn compressed_layers_that_cannot_be_run_are_named() {
+    for name in ["deepseek_v41_text-plain-f32", "deepseek_v41-plain-8bit"] {
+        assert!(of_known(name, &[]).is_ok());
+        for (key, value, part) in [
+            ("engram_layer_ids", json!([1]), "n-grams"),
+            ("kv_source_layer_ids", json!([0, 1]), "layer 0, whose ratio is 0"),
+            ("index_source_layer_ids", json!([0]), "layer 0, whose ratio is 0"),
+            ("index_source_layer_ids", json!([1, 2]), "no layer keeps keys"),
+            ("compress_ratios", json!([0, 2, 4, 2]), "layer 2 reads what layer 1 made"),
+            ("compress_ratios", json!([0, 2, 2, 4]), "layers 3 and 2 differ"),
+            ("candidate_topk_blocks", json!(2), "fewer entries than the 5"),
+            ("scoring_func", json!("tanh"), "sqrtsoftplus"),
+            ("rope_scaling", json!({"type": "llama3", "factor": 2.0}), "yarn is"),
+        ] {
+            let without_entries = part.contains("no layer keeps").then(|| ("kv_source_layer_ids", json!([3])));
+            let changes: Vec<_> = [(key, value)].into_iter().chain(without_entries).collect();
+            refused(of_known(name, &changes), Unsupported, &[key, part]);
+        }
+        refused(of_known(name, &[("o_groups", json!(3))]), CorruptFile, &["o_groups = 3"]);
+        refused(of_known(name, &[("index_head_dim", json!(4))]), CorruptFile, &["index_head_dim"]);
+        refused(of_known(name, &[("compress_ratios", json!([-1]))]), CorruptFile, &["compress_ratios"]);
+    }
 }

@@ -13,8 +13,12 @@ use crate::error::{Error, Result};
 pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: bool) -> Result<Tensor> {
     let halves = if gated { 2 } else { 1 };
     let allowed = match activation {
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => gated,
+        Activation::ClippedSwiglu { .. }
+        | Activation::LimitedSwiglu { .. }
+        | Activation::Situ { .. }
+        | Activation::ClampedSwiglu { .. } => gated,
         Activation::Xielu { .. } | Activation::Rounded { .. } => !gated,
+        Activation::Float8 { .. } | Activation::Float4 { .. } => !gated,
         _ => true,
     };
     if !x.width().is_multiple_of(halves) || !allowed {
@@ -24,6 +28,9 @@ pub(super) fn activate(cpu: &Cpu, x: &Tensor, activation: Activation, gated: boo
     if let Activation::SparseGeluTanh { deviations } = activation {
         let exceeding = super::streams::exceeding(cpu, x, x.width() / halves, deviations)?;
         return activate(cpu, &exceeding, Activation::GeluTanh, gated);
+    }
+    if let Some(rounded) = super::rounding::rounded(cpu, x, activation)? {
+        return Ok(rounded);
     }
     let (width, data, level) = (x.width() / halves, x.data(), cpu.level);
     rows(cpu, x.rows(), width, |first, out| {

@@ -39,20 +39,35 @@ pub(super) struct Heads {
 struct Blocks<'a> {
     blocks: Vec<&'a [f32]>,
     dropped: usize,
+    len: usize,
 }
 
 /// Consecutive positions of a segment that attend together, for one key head.
 struct Tile<'a> {
     format: Format,
-    queries: Queries<'a>,
-    blocks: &'a Blocks<'a>,
+    own: Part<'a>,
+    /// Entries of another cache.
+    far: Option<Part<'a>>,
     kv_head: usize,
     /// A score for each query head that only takes weight away.
     sinks: Option<&'a [f32]>,
     /// Row of the batch.
     row: usize,
+}
+
+/// The queries of a tile, and what they read of one cache.
+struct Part<'a> {
+    queries: Queries<'a>,
+    blocks: &'a Blocks<'a>,
     /// Spans that any query sees.
     spans: Range<usize>,
+}
+
+impl<'a> Part<'a> {
+    fn new(queries: Queries<'a>, blocks: &'a Blocks<'a>) -> Self {
+        let visible = queries.visible();
+        Self { queries, blocks, spans: visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK) }
+    }
 }
 
 /// See [`Backend::attention`](crate::backend::Backend::attention).
@@ -142,6 +157,17 @@ fn check(
     if params.extras.sinks.is_some_and(|sinks| sinks.len() != heads) {
         return Err(Error::internal(format!("sinks that are not {heads}")));
     }
+    if let Some(far) = params.extras.far {
+        far.chosen.check(rows, kv_heads)?;
+        let fits = |cache: &&KvCache| {
+            let layout = cache.layout();
+            (layout.kv_heads, layout.head_dim, layout.index) == (kv_heads, head_dim, false)
+                && cache.format() == cpu.format
+        };
+        if far.caches.len() != rows.segments().len() || !far.caches.iter().all(fits) {
+            return Err(Error::internal(format!("{} caches of entries for {rows:?}", far.caches.len())));
+        }
+    }
     if let Some(choice) = params.extras.chosen {
         choice.check(rows, kv_heads)?;
         if window.is_some() {
@@ -181,13 +207,13 @@ fn check(
     Ok(Heads { heads, kv_heads, group: heads / kv_heads, head_dim })
 }
 
-fn attend(
+fn attend<'a>(
     cpu: &Cpu,
-    queries: &Buffer,
-    params: &AttentionParams<'_, Cpu>,
+    queries: &'a Buffer,
+    params: &AttentionParams<'a, Cpu>,
     heads: Heads,
     rows: &Rows,
-    caches: &[&KvCache],
+    caches: &[&'a KvCache],
 ) -> Result<Tensor> {
     let format = cpu.format;
     // What a query sees of a block of the cache is one range.
@@ -196,20 +222,21 @@ fn attend(
     {
         return Err(Error::internal(format!("sparse blocks of {} positions", sparse.size)));
     }
-    let blocks: Vec<_> = caches
-        .iter()
-        .map(|cache| {
+    let blocks_of = |caches: &[&'a KvCache]| -> Vec<Blocks<'a>> {
+        let of_one = |cache: &&'a KvCache| {
             let (dropped, blocks) = cache.blocks();
-            Blocks { blocks: blocks.collect(), dropped }
-        })
-        .collect();
-    let tiles = tiles(queries, params, heads, rows, &blocks, format);
+            Blocks { blocks: blocks.collect(), dropped, len: cache.len() }
+        };
+        caches.iter().map(of_one).collect()
+    };
+    let (blocks, far) = (blocks_of(caches), blocks_of(params.extras.far.map_or(&[], |far| far.caches)));
+    let tiles = tiles(queries, params, heads, rows, [&blocks, &far], format);
     let width = heads.heads * heads.head_dim;
     let mut out = cpu.arena.allocate(rows.len() * width)?;
     let shared = Disjoint::new(&mut out);
-    let products: usize = tiles.iter().map(|tile| tile.queries.count() * tile.queries.visible().len()).sum();
+    let products: usize = tiles.iter().map(|tile| tile.count() * tile.spans() * SPAN * BLOCK).sum();
     let parallel = products * heads.head_dim > SERIAL_PRODUCTS;
-    let spans = tiles.iter().map(|tile| tile.spans.len()).max().unwrap_or(0);
+    let spans = tiles.iter().map(Tile::spans).max().unwrap_or(0);
     if parallel && spans > 1 && tiles.len() < 4 * cpu.pool.threads() {
         split_over_spans(cpu, heads, &tiles, spans, &shared)?;
     } else {
@@ -223,7 +250,7 @@ fn tiles<'a>(
     params: &AttentionParams<'a, Cpu>,
     heads: Heads,
     rows: &Rows,
-    blocks: &'a [Blocks<'a>],
+    [blocks, far]: [&'a [Blocks<'a>]; 2],
     format: Format,
 ) -> Vec<Tile<'a>> {
     let positions = (QUERIES / heads.group).max(1);
@@ -243,16 +270,18 @@ fn tiles<'a>(
                     position: segment.position + first,
                     positions: positions.min(segment.len - first),
                     window: params.window.unwrap_or(usize::MAX),
+                    entries: None,
                     chunk: params.extras.chunk,
                     softcap: params.extras.softcap,
                     chosen: params.extras.chosen.and_then(|choice| choice.of(index, first, kv_head, heads.kv_heads)),
                     sparse: params.extras.blocks,
                     head: kv_head * heads.group,
                 };
-                let visible = queries.visible();
-                let spans = visible.start / (SPAN * BLOCK)..visible.end.div_ceil(SPAN * BLOCK);
+                let chosen = params.extras.far.and_then(|far| far.chosen.of(index, first, kv_head, heads.kv_heads));
+                let far = far.get(index).filter(|far| chosen.is_some() && far.len > 0);
+                let far = far.map(|far| Part::new(Queries { entries: Some(far.len), chosen, ..queries }, far));
                 let sinks = params.extras.sinks.map(|sinks| &sinks[kv_head * heads.group..][..heads.group]);
-                tiles.push(Tile { format, queries, blocks, kv_head, sinks, row, spans });
+                tiles.push(Tile { format, own: Part::new(queries, blocks), far, kv_head, sinks, row });
             }
         }
     }
@@ -269,11 +298,11 @@ pub(super) fn query_numbers(format: Format, head_dim: usize) -> usize {
 
 /// Numbers of a state, and of the scratch beside it.
 fn sizes(heads: Heads, tiles: &[Tile<'_>]) -> (usize, usize) {
-    let count = tiles.iter().map(|tile| tile.queries.count()).max().unwrap_or(0);
+    let count = tiles.iter().map(Tile::count).max().unwrap_or(0);
     let scratch = tiles.iter().map(|tile| match tile.format {
-        Format::F32 => Span::scratch(tile.queries.count()),
-        Format::Bytes => ByteSpan::scratch(tile.queries.count(), heads.head_dim),
-        Format::Codes => CodeSpan::scratch(tile.queries.count(), heads.head_dim),
+        Format::F32 => Span::scratch(tile.count()),
+        Format::Bytes => ByteSpan::scratch(tile.count(), heads.head_dim),
+        Format::Codes => CodeSpan::scratch(tile.count(), heads.head_dim),
     });
     (State::size(count, heads.head_dim), scratch.max().unwrap_or(0).next_multiple_of(LANES))
 }
@@ -285,7 +314,7 @@ fn split_over_tiles(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], parallel: bool,
     let mut room = cpu.arena.allocate(whole * cpu.pool.threads())?;
     let room = Disjoint::new(&mut room);
     cpu.run(parallel, tiles.len(), |thread, index| {
-        let (tile, count) = (&tiles[index], tiles[index].queries.count());
+        let (tile, count) = (&tiles[index], tiles[index].count());
         // SAFETY: no other call has this thread's number.
         let room = unsafe { room.part(thread * whole, whole) };
         let (total, room) = room.split_at_mut(size);
@@ -293,7 +322,7 @@ fn split_over_tiles(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], parallel: bool,
         let mut total = State::new(total, count, heads.head_dim);
         let mut state = State::new(state, count, heads.head_dim);
         total.clear();
-        for span in tile.spans.clone() {
+        for span in 0..tile.spans() {
             tile.attend(level, span, &mut state, scratch);
             level.run(Merge { total: &mut total, span: &state });
         }
@@ -312,22 +341,22 @@ fn split_over_spans(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], spans: usize, o
     cpu.run(true, tiles.len() * spans, |thread, index| {
         let (index, span) = (index / spans, index % spans);
         let tile = &tiles[index];
-        if span < tile.spans.len() {
+        if span < tile.spans() {
             // SAFETY: no other call has this thread's number, nor this span of this tile.
             let (scratch, room) =
                 unsafe { (room.part(thread * scratch, scratch), states.part(at(index, span), state)) };
-            let mut state = State::new(room, tile.queries.count(), heads.head_dim);
-            tile.attend(level, tile.spans.start + span, &mut state, scratch);
+            let mut state = State::new(room, tile.count(), heads.head_dim);
+            tile.attend(level, span, &mut state, scratch);
         }
     })?;
     cpu.run(tiles.len() * state > SERIAL_NUMBERS, tiles.len(), |_, index| {
-        let (tile, count) = (&tiles[index], tiles[index].queries.count());
+        let (tile, count) = (&tiles[index], tiles[index].count());
         // SAFETY: no other call has this tile.
         let room = unsafe { states.part(at(index, 0), (spans + 1) * state) };
         let (rooms, total) = room.split_at_mut(spans * state);
         let mut total = State::new(total, count, heads.head_dim);
         total.clear();
-        for room in rooms.chunks_exact_mut(state).take(tile.spans.len()) {
+        for room in rooms.chunks_exact_mut(state).take(tile.spans()) {
             let span = State::new(room, count, heads.head_dim);
             level.run(Merge { total: &mut total, span: &span });
         }
@@ -336,11 +365,25 @@ fn split_over_spans(cpu: &Cpu, heads: Heads, tiles: &[Tile<'_>], spans: usize, o
 }
 
 impl Tile<'_> {
+    /// Number of queries.
+    fn count(&self) -> usize {
+        self.own.queries.count()
+    }
+
+    /// Spans that any query sees, those of entries last.
+    fn spans(&self) -> usize {
+        self.own.spans.len() + self.far.as_ref().map_or(0, |far| far.spans.len())
+    }
+
     fn attend(&self, level: Level, span: usize, state: &mut State<'_>, scratch: &mut [f32]) {
-        let visible = self.queries.visible();
+        let (part, span) = match (&self.far, span.checked_sub(self.own.spans.len())) {
+            (Some(far), Some(span)) => (far, span),
+            _ => (&self.own, span),
+        };
+        let (span, visible) = (part.spans.start + span, part.queries.visible());
         let span = (span * SPAN).max(visible.start / BLOCK)..((span + 1) * SPAN).min(visible.end.div_ceil(BLOCK));
-        let (queries, kv_head) = (self.queries, self.kv_head);
-        let Blocks { ref blocks, dropped } = *self.blocks;
+        let (queries, kv_head) = (part.queries, self.kv_head);
+        let Blocks { ref blocks, dropped, .. } = *part.blocks;
         match self.format {
             Format::F32 => level.run(Span { queries, blocks, dropped, kv_head, span, state, scratch }),
             Format::Bytes => level.run(ByteSpan { queries, blocks, dropped, kv_head, span, state, scratch }),
@@ -349,8 +392,8 @@ impl Tile<'_> {
     }
 
     fn write(&self, total: &State<'_>, heads: Heads, out: &Disjoint<'_>) {
-        let group = self.queries.group;
-        for query in 0..self.queries.count() {
+        let group = self.own.queries.group;
+        for query in 0..self.count() {
             let (row, head) = (self.row + query / group, self.kv_head * group + query % group);
             // SAFETY: no other tile has this head of this row.
             let out = unsafe { out.part((row * heads.heads + head) * heads.head_dim, heads.head_dim) };

@@ -14,14 +14,14 @@ use crate::error::{Error, Result};
 
 /// The positions that each row sees, as bits; nothing for a segment whose rows see all before them.
 pub(crate) struct Choice {
-    heads: usize,
-    segments: Vec<Option<Bits>>,
+    pub(super) heads: usize,
+    pub(super) segments: Vec<Option<Bits>>,
 }
 
 /// For each row and head, a bit for each position, 64 of them (a block of the cache) in a word.
-struct Bits {
-    words: usize,
-    bits: Vec<u64>,
+pub(super) struct Bits {
+    pub(super) words: usize,
+    pub(super) bits: Vec<u64>,
 }
 
 impl Choice {
@@ -83,7 +83,7 @@ fn check(input: IndexInput<'_, Cpu>, indexer: &Indexer, rows: &Rows, caches: &[&
 }
 
 /// Keys lie with the positions of a block side by side.
-fn append(cache: &mut KvCache, keys: &Tensor, segment: &Segment) -> Result<()> {
+pub(super) fn append(cache: &mut KvCache, keys: &Tensor, segment: &Segment) -> Result<()> {
     cache.reserve(segment.len)?;
     let (width, end) = (keys.width(), segment.position + segment.len);
     for (first, block) in cache.reserved(segment.len) {
@@ -159,7 +159,7 @@ fn choose_segment(
 }
 
 /// The indices of the highest scores, in no order; of equals the earlier.
-fn highest(scores: &[f32], count: usize, mut take: impl FnMut(usize)) {
+pub(super) fn highest(scores: &[f32], count: usize, mut take: impl FnMut(usize)) {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     if count < order.len() {
         // Zero is zero, whatever its sign.
@@ -169,7 +169,7 @@ fn highest(scores: &[f32], count: usize, mut take: impl FnMut(usize)) {
     order.into_iter().take(count).for_each(&mut take);
 }
 
-fn mark(bits: &[AtomicU64], positions: std::ops::Range<usize>) {
+pub(super) fn mark(bits: &[AtomicU64], positions: std::ops::Range<usize>) {
     for position in positions {
         bits[position / BLOCK].fetch_or(1 << (position % BLOCK), Ordering::Relaxed);
     }

@@ -28,8 +28,9 @@ use self::simd::Level;
 use self::slab::Slabs;
 use self::tensor::Tensor;
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
-    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams, TimeMixInput, TimeMixParams,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, EntryChoice, EntryInput, ExpertsData,
+    HeadPart, Ids, IndexInput, Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::Result;
@@ -47,6 +48,7 @@ mod buffer;
 mod cache;
 mod disjoint;
 mod elementwise;
+mod entries;
 mod experts;
 mod head;
 mod heads;
@@ -60,6 +62,7 @@ mod pool;
 mod prepare;
 mod recurrent;
 mod rope;
+mod rounding;
 mod routing;
 mod simd;
 mod slab;
@@ -237,6 +240,18 @@ impl Backend for Cpu {
         streams::mix_by_query(self, inputs, query, epsilon)
     }
 
+    fn hyper_mixtures(
+        &self,
+        streams: &[Tensor],
+        norm: &Norm,
+        mixture: &Linear,
+        mixing: spec::HyperMixing,
+    ) -> Result<Tensor> {
+        let parts: Vec<_> = streams.iter().map(HeadPart::Own).collect();
+        let all = self.norm(&self.join_heads(&parts, 1)?, norm)?;
+        streams::hyper_mixtures(self, &self.linear(&all, mixture)?, mixing)
+    }
+
     fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
         streams::match_magnitude(self, x, like)
     }
@@ -326,6 +341,24 @@ impl Backend for Cpu {
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Tensor> {
         experts::experts(self, x, logits, experts, routing)
+    }
+
+    fn pool(&self, x: &Tensor, ratio: usize, rows: &Rows, states: &mut [State]) -> Result<Option<Tensor>> {
+        entries::pool(self, x, ratio, rows, states)
+    }
+
+    fn keep(&self, x: &Tensor, rows: &Rows, caches: &mut [&mut KvCache]) -> Result<()> {
+        entries::keep(self, x, rows, caches)
+    }
+
+    fn choose_entries(
+        &self,
+        input: EntryInput<'_, Self>,
+        indexer: &spec::EntryIndexer,
+        rows: &Rows,
+        caches: &[&KvCache],
+    ) -> Result<EntryChoice<Self>> {
+        entries::choose_entries(self, input, indexer, rows, caches)
     }
 
     fn choose(

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub(crate) struct State {
     /// The inputs of the last positions to a convolution, `(width - 1) × channels`, or of the last to a shift; empty
-    /// before the first.
+    /// before the first. Or rows that wait to be pooled.
     pub(super) history: Kept,
     /// The memory of each head, `heads × value_dim × key_dim` of a delta net, `heads × head_dim × state` of a state
     /// space, `heads × keys × values` of RWKV; empty before the first.

@@ -111,6 +111,7 @@ mod tests {
         Routing {
             top_k,
             softcap: None,
+            temperature: 1.0,
             score,
             correction: None,
             groups: None,

@@ -4,6 +4,7 @@ use super::Cpu;
 use super::elementwise::rows;
 use super::kernels::MixByQuery;
 use super::tensor::Tensor;
+use crate::arch::spec::HyperMixing;
 use crate::error::{Error, Result};
 
 /// Each column times its number.
@@ -71,6 +72,54 @@ pub(super) fn mix_by_query(cpu: &Cpu, inputs: &[Tensor], query: &[f32], epsilon:
     let (width, level) = (query.len(), cpu.level);
     let inputs: Vec<&[f32]> = inputs.iter().map(Tensor::data).collect();
     rows(cpu, count, width, |first, out| level.run(MixByQuery { inputs: &inputs, query, epsilon, first, out }))
+}
+
+/// See [`Backend::hyper_mixtures`](crate::backend::Backend::hyper_mixtures).
+pub(super) fn hyper_mixtures(cpu: &Cpu, m: &Tensor, mixing: HyperMixing) -> Result<Tensor> {
+    m.expect_width(mixing.inputs(), "numbers of a hyper-connection")?;
+    let (n, inputs, outputs, epsilon) = (mixing.streams, mixing.inputs(), mixing.outputs(), f64::from(mixing.epsilon));
+    let data = m.data();
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-f64::from(x)).exp());
+    rows(cpu, m.rows(), outputs, |first, out| {
+        for (m, out) in data[first * inputs..].chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
+            let (pre, mixtures) = out.split_at_mut(n);
+            for (pre, m) in pre.iter_mut().zip(m) {
+                *pre = (sigmoid(*m) + epsilon) as f32;
+            }
+            let comb = balanced(&m[2 * n..], mixing);
+            for (to, mixture) in mixtures.chunks_exact_mut(n + 1).enumerate() {
+                for (from, factor) in mixture[..n].iter_mut().enumerate() {
+                    *factor = comb[from * n + to] as f32;
+                }
+                mixture[n] = (2.0 * sigmoid(m[n + to])) as f32;
+            }
+        }
+    })
+}
+
+/// The softmax of each row of a matrix, then columns and rows divided by their sums in turn (Sinkhorn and Knopp 1967).
+fn balanced(m: &[f32], HyperMixing { streams: n, iterations, epsilon }: HyperMixing) -> Vec<f64> {
+    let epsilon = f64::from(epsilon);
+    let mut comb = Vec::with_capacity(n * n);
+    for row in m.chunks_exact(n) {
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f64> = row.iter().map(|x| f64::from(x - most).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        comb.extend(powers.into_iter().map(|power| power / sum + epsilon));
+    }
+    for iteration in 0..iterations {
+        if iteration > 0 {
+            for row in comb.chunks_exact_mut(n) {
+                let sum = row.iter().sum::<f64>() + epsilon;
+                row.iter_mut().for_each(|x| *x /= sum);
+            }
+        }
+        for column in 0..n {
+            let sum = comb.iter().skip(column).step_by(n).sum::<f64>() + epsilon;
+            comb.iter_mut().skip(column).step_by(n).for_each(|x| *x /= sum);
+        }
+    }
+    comb
 }
 
 /// See [`Backend::match_magnitude`](crate::backend::Backend::match_magnitude).

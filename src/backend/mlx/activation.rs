@@ -5,7 +5,7 @@ use mlx_rs::{Array, Dtype, ops};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
-use super::raw;
+use super::{raw, rounding};
 use crate::arch::spec::Activation;
 
 /// `activation(gate) * up` over the two halves of the last dimension.
@@ -29,6 +29,12 @@ pub(super) fn gate(gate_up: &Array, activation: Activation) -> Result<Array> {
             let wide_up = wide(&up)?;
             let capped = cap.map(|cap| softcap(&wide_up, cap)).transpose()?;
             cast(open.multiply(capped.as_ref().unwrap_or(&wide_up))?, up.dtype())
+        }
+        Activation::ClampedSwiglu { limit } => {
+            let number = |number: f32| scalar(number, gate.dtype());
+            let swish = activate(&ops::minimum(&gate, &number(limit)?)?, Activation::Silu)?;
+            let up = ops::maximum(ops::minimum(&up, &number(limit)?)?, &number(-limit)?)?;
+            Ok(up.multiply(&swish)?)
         }
         _ => Ok(activate(&gate, activation)?.multiply(&up)?),
     }
@@ -69,7 +75,12 @@ pub(super) fn activate(x: &Array, activation: Activation) -> Result<Array> {
             let below = below.multiply(&negative)?.add(&straight)?;
             ops::select(x.gt(&number(0.0)?)?, above, below)?
         }
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => {
+        Activation::Float8 { group } => rounding::eight_bits(x, group)?,
+        Activation::Float4 { group, fine } => rounding::four_bits(x, group, fine)?,
+        Activation::ClippedSwiglu { .. }
+        | Activation::LimitedSwiglu { .. }
+        | Activation::Situ { .. }
+        | Activation::ClampedSwiglu { .. } => {
             return Err(Fault::internal(format!("{activation:?} without a gate")));
         }
     })

@@ -1,7 +1,7 @@
 //! Attention, one sequence at a time: a batch has no padding, and a row never depends on other sequences.
 
 use mlx_rs::fast::{self, ScaledDotProductAttentionMask as Mask};
-use mlx_rs::{Array, ops};
+use mlx_rs::{Array, Dtype, ops};
 
 use super::activation::softcap;
 use super::cache::{KvCache, Positions, Visible};
@@ -105,11 +105,54 @@ pub(super) fn attention(
         if cache.len() != segment.position {
             return Err(Fault::internal(format!("position {} with {} cached", segment.position, cache.len())));
         }
+        let queries = if params.extras.wide_scores { cast(queries, Dtype::Float32)? } else { queries };
         let visible = cache.append(keys, values, segment.len)?;
         let chosen = params.extras.chosen.and_then(|choice| choice.0.get(index)?.as_ref());
-        outputs.push(attend(&queries, &visible, segment, params, chosen)?);
+        let far = match params.extras.far {
+            Some(far) => far.caches.get(index).zip(far.chosen.0.get(index).and_then(Option::as_ref)),
+            None => None,
+        };
+        outputs.push(match far {
+            Some((entries, chosen)) => attend_far(&queries, &visible, segment, params, entries, chosen)?,
+            None => attend(&queries, &visible, segment, params, chosen)?,
+        });
     }
-    join(outputs)
+    let joined = join(outputs)?;
+    if params.extras.wide_scores { cast(joined, qkv.dtype()) } else { Ok(joined) }
+}
+
+/// Attends to a window and to chosen entries of another cache.
+fn attend_far(
+    queries: &Array,
+    visible: &Visible,
+    segment: &Segment,
+    params: &AttentionParams<'_, Mlx>,
+    entries: &KvCache,
+    chosen: &Chosen,
+) -> Result<Array> {
+    let extras = &params.extras;
+    if extras.chosen.is_some() || extras.chunk.is_some() || extras.blocks.is_some() || extras.query_growth.is_some() {
+        return Err(Fault::internal("entries together with choices, chunks, blocks or growth"));
+    }
+    let entries = entries.visible(0)?;
+    let (all, mask) = match chosen {
+        Chosen::Positions(indices) => (visible.with(&entries.take(indices)?)?, None),
+        Chosen::Mask(far) => {
+            let end = segment.position + segment.len;
+            let own = mask(segment, visible.start, params.window.unwrap_or(end), None)?;
+            let own = ops::broadcast_to(&own, &[1, 1, own.dim(0), own.dim(1)])?;
+            (visible.with(&entries)?, Some(ops::concatenate(&[&own, far], 3)?))
+        }
+    };
+    let sinks = extras.sinks.map(|sinks| cast_ref(sinks, queries.dtype())).transpose()?;
+    let y = match (&all.keys, &all.values) {
+        (Positions::Floats(keys), Positions::Floats(values)) if extras.softcap.is_none() => {
+            let mask = mask.as_ref().map(Mask::Array);
+            fast::scaled_dot_product_attention(queries, keys, values, params.scale, mask, sinks.as_ref())?
+        }
+        _ => composed(queries, &all, mask.as_ref(), sinks.as_ref(), params)?,
+    };
+    flat(&y, segment, params)
 }
 
 /// [`crate::backend::Backend::attention_shared`].

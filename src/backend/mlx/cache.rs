@@ -9,6 +9,7 @@ use std::rc::Rc;
 use mlx_rs::{Array, ops};
 
 use super::error::{Fault, Result};
+use super::linear::cast;
 use super::raw::{self, Packed};
 use crate::arch::spec::{QuantizationFormat, QuantizationMode};
 use crate::backend::{Cache, CacheLayout, KvBits};
@@ -59,6 +60,19 @@ impl Visible {
     /// Some positions of those held from the first on, in any order.
     pub(super) fn take(&self, indices: &Array) -> Result<Self> {
         Ok(Self { keys: self.keys.take(indices)?, values: self.values.take(indices)?, start: self.start })
+    }
+
+    /// With others behind, which count as if they were later.
+    pub(super) fn with(&self, others: &Self) -> Result<Self> {
+        let join = |own: &Positions, others: &Positions| {
+            own.zip(Some(others), |own, others| {
+                let others = others.ok_or_else(|| Fault::internal("a cache of two formats"))?;
+                let others = cast(others.reshape(others.shape())?, own.dtype())?;
+                Ok(ops::concatenate(&[own, &others], 2)?)
+            })
+        };
+        let (keys, values) = (join(&self.keys, &others.keys)?, join(&self.values, &others.values)?);
+        Ok(Self { keys, values, start: self.start })
     }
 
     /// The same from a later position on, to `end`.
@@ -144,6 +158,17 @@ impl KvCache {
     /// Appends the keys of an indexer, `[1, 1, rows, head_dim]`, and gives all.
     pub(super) fn append_index(&mut self, keys: Array, rows: usize) -> Result<Array> {
         self.store(keys, None, rows)?;
+        self.index_keys()
+    }
+
+    /// Appends `[1, 1, rows, head_dim]` as keys and, where there are some, as values.
+    pub(super) fn keep(&mut self, x: Array, rows: usize) -> Result<()> {
+        let values = if self.layout.index { None } else { Some(x.reshape(x.shape())?) };
+        self.store(x, values, rows)
+    }
+
+    /// The keys of an indexer.
+    pub(super) fn index_keys(&self) -> Result<Array> {
         match &self.buffers.as_ref().map(|buffers| &buffers.keys) {
             Some(Positions::Floats(keys)) => raw::slice_axis(keys, 2, 0..self.len),
             _ => Err(Fault::internal("keys of an indexer that are no numbers")),

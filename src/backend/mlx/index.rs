@@ -113,7 +113,7 @@ fn seen(segment: &Segment, positions: usize) -> Result<Array> {
     Ok(ops::concatenate(&[&own, &behind], 1)?)
 }
 
-fn masked(scores: &Array, mask: Option<&Array>) -> Result<Array> {
+pub(super) fn masked(scores: &Array, mask: Option<&Array>) -> Result<Array> {
     match mask {
         Some(mask) => Ok(ops::select(mask, scores, scalar(f32::NEG_INFINITY, Dtype::Float32)?)?),
         None => Ok(scores.reshape(scores.shape())?),
@@ -121,14 +121,14 @@ fn masked(scores: &Array, mask: Option<&Array>) -> Result<Array> {
 }
 
 /// The indices of the highest numbers of the last axis, of which there are more.
-fn highest(scores: &Array, count: usize) -> Result<Array> {
+pub(super) fn highest(scores: &Array, count: usize) -> Result<Array> {
     let all = usize::try_from(scores.dim(-1)).unwrap_or(0);
     let lowest = raw::dim(all.saturating_sub(count))?;
     raw::slice_axis(&ops::argpartition_axis(scores, lowest, -1)?, scores.ndim() - 1, all - count..all)
 }
 
 /// True at some indices of the last axis of an array like `like`.
-fn marks(like: &Array, indices: &Array) -> Result<Array> {
+pub(super) fn marks(like: &Array, indices: &Array) -> Result<Array> {
     let none = ops::zeros_dtype(like.shape(), Dtype::Bool)?;
     Ok(none.put_along_axis(indices, Array::from_bool(true), -1)?)
 }

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::{
-    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, ExpertsData, HeadPart, Ids, IndexInput,
-    Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams, TimeMixInput, TimeMixParams,
+    AttentionParams, Backend, CacheLayout, ConvData, DeltaInput, DeltaParams, EntryChoice, EntryInput, ExpertsData,
+    HeadPart, Ids, IndexInput, Kept, KvBits, MemoryUse, Precision, RoutingParams, Rows, ScanInput, ScanParams,
+    TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{self, Activation};
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ mod attention;
 mod cache;
 mod delta;
 mod device;
+mod entries;
 #[allow(unsafe_code)]
 mod error;
 #[allow(unsafe_code)]
@@ -36,6 +38,7 @@ mod raw;
 mod recurrence;
 mod recurrent;
 mod rotation;
+mod rounding;
 mod state_space;
 mod streams;
 #[cfg(test)]
@@ -224,6 +227,16 @@ impl Backend for Mlx {
         self.run(|| Ok(streams::mix_by_query(inputs, query, epsilon)?.into()))
     }
 
+    fn hyper_mixtures(
+        &self,
+        streams: &[Tensor],
+        norm: &Norm,
+        mixture: &Linear,
+        mixing: spec::HyperMixing,
+    ) -> Result<Tensor> {
+        self.run(|| Ok(streams::hyper_mixtures(streams, norm, mixture, mixing)?.into()))
+    }
+
     fn match_magnitude(&self, x: &Tensor, like: &Tensor) -> Result<Tensor> {
         self.run(|| Ok(streams::match_magnitude(&x.0, &like.0)?.into()))
     }
@@ -313,6 +326,24 @@ impl Backend for Mlx {
         routing: &RoutingParams<'_, Self>,
     ) -> Result<Tensor> {
         self.run(|| Ok(experts::experts(&x.0, &logits.0, experts, routing)?.into()))
+    }
+
+    fn pool(&self, x: &Tensor, ratio: usize, rows: &Rows, states: &mut [State]) -> Result<Option<Tensor>> {
+        self.run(|| entries::pool(&x.0, ratio, rows, states))
+    }
+
+    fn keep(&self, x: &Tensor, rows: &Rows, caches: &mut [&mut KvCache]) -> Result<()> {
+        self.run(|| entries::keep(&x.0, rows, caches))
+    }
+
+    fn choose_entries(
+        &self,
+        input: EntryInput<'_, Self>,
+        indexer: &spec::EntryIndexer,
+        rows: &Rows,
+        caches: &[&KvCache],
+    ) -> Result<EntryChoice<Self>> {
+        self.run(|| entries::choose_entries(input, indexer, rows, caches))
     }
 
     fn choose(

@@ -12,7 +12,7 @@ use crate::backend::{ConvData, Rows, Segment};
 /// What a recurrent layer keeps of a sequence.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    /// The convolution's inputs of the last positions, `[1, width - 1, channels]`.
+    /// The convolution's inputs of the last positions, `[1, width - 1, channels]`; or rows that wait to be pooled.
     pub(super) history: Option<Rc<Array>>,
     /// The memory of each head in f32: `[heads, value_dim, key_dim]` of a delta net, `[heads, head_dim, state]` of a
     /// state space.

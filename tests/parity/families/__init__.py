@@ -5,7 +5,7 @@ from . import dense, experts, latent, multimodal, recurrent
 from .common import BASE
 
 # What a variant says to the bench.
-FLAGS = {"_floats", "_packed", "_steps", "_tokens", "_whole"}
+FLAGS = {"_floats", "_jumps", "_packed", "_steps", "_tokens", "_whole"}
 # model_type -> (what it has, inert fields, variants by name). A variant is what it changes of BASE; None removes a key.
 FAMILIES = dict(
     sorted((dense.FAMILIES | experts.FAMILIES | latent.FAMILIES | multimodal.FAMILIES | recurrent.FAMILIES).items())

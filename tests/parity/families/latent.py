@@ -1,6 +1,6 @@
 """Families with latent attention."""
 
-from .common import LATENT, LINEAR, YARN, longrope
+from .common import BASE, LATENT, LINEAR, YARN, longrope
 
 GLM_DSA = LATENT | {
     "rope_theta": None, "rope_parameters": {"rope_theta": 10000.0}, "num_experts_per_tok": 3, "index_head_dim": 32,
@@ -19,6 +19,25 @@ LONGCAT = {key: value for key, value in LATENT.items() if key not in ("num_hidde
     "attention_method": "MLA", "zero_expert_type": "identity", "ffn_hidden_size": 128, "moe_topk": 4,
     "expert_ffn_hidden_size": 64, "zero_expert_num": 4, "num_layers": 1, "mla_scale_q_lora": True,
     "mla_scale_kv_lora": True, "attention_bias": False, "kv_lora_rank": 32, "q_lora_rank": 32,
+}  # fmt: skip
+
+# A layer with the window alone, one that makes and chooses entries, one that chooses from the same, one that makes others.
+V41 = {
+    "num_hidden_layers": 4, "head_dim": 32, "q_lora_rank": 64, "qk_rope_head_dim": 8, "o_groups": 2, "o_lora_rank": 32,
+    "moe_intermediate_size": 64, "n_routed_experts": 8, "num_experts_per_tok": 3, "swiglu_limit": 1.5,
+    "sliding_window": 9, "compress_ratios": [0, 2, 2, 2], "kv_source_layer_ids": [1, 3],
+    "index_source_layer_ids": [1, 2], "candidate_source_layer_id": 1, "candidate_topk_blocks": 3,
+    "candidate_block_size": 3, "index_n_heads": 12, "index_head_dim": 32, "index_topk": 5, "hc_mult": 4,
+    "hc_sinkhorn_iters": 4, "hc_eps": 0.01, "routed_scaling_factor": 1.5, "compress_rope_theta": 160000.0,
+    "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "beta_fast": 16, "beta_slow": 2},
+}  # fmt: skip
+# Entries of one position and of three; widths that mlx-lm rounds nothing in.
+V41_OTHER = V41 | {
+    "head_dim": 48, "qk_rope_head_dim": 16, "o_groups": 1, "o_lora_rank": 16,
+    "scoring_func": "sigmoid", "gate_temp": 1.5, "norm_topk_prob": False, "swiglu_limit": 0.0, "hc_mult": 2,
+    "hc_sinkhorn_iters": 1, "compress_ratios": [1, 1, 3, 3], "kv_source_layer_ids": [0, 2],
+    "index_source_layer_ids": [0, 2], "candidate_source_layer_id": -1, "index_head_dim": 24, "index_topk": 7,
+    "rope_scaling": None, "routed_scaling_factor": 1.0, "compress_rope_theta": 500.0,
 }  # fmt: skip
 
 NGRAM = LONGCAT | {"ngram_vocab_size_ratio": 2}
@@ -135,5 +154,14 @@ FAMILIES = {
             "emb_neighbor_num": 2, "emb_split_num": 2, "zero_expert_num": 2, "moe_topk": 3, "attention_bias": True,
             "router_bias": True, "norm_topk_prob": True, "rope_scaling": YARN | {"type": "yarn"}, "v_head_dim": 32,
         },
+    }),
+    "deepseek_v41": ("as deepseek_v41_text, in a model that also sees", ["engram_layer_ids"], {
+        "plain": {"text_config": BASE | V41 | {
+            "scoring_func": "softmax", "rope_scaling": {"type": "yarn", "factor": 4.0}, "max_position_embeddings": 64,
+        }, "_jumps": True, "_tokens": 30},
+    }),
+    # With fewer tokens there are more cases without a number that is close to a jump.
+    "deepseek_v41_text": ("hyper-connections; chosen entries beside a window", ["engram_layer_ids"], {
+        "plain": V41 | {"_jumps": True, "_tokens": 30}, "other": V41_OTHER | {"_jumps": True},
     }),
 }  # fmt: skip

@@ -31,6 +31,7 @@ impl Kernel for ActivateRows<'_> {
                     Activation::ClippedSwiglu { alpha, limit } => clipped(s, gate, up, alpha, limit),
                     Activation::LimitedSwiglu { limit } => limited(s, gate, up, limit),
                     Activation::Situ { beta, cap } => situ(s, gate, up, beta, cap),
+                    Activation::ClampedSwiglu { limit } => clamped(s, gate, up, limit),
                     _ if gated => s.mul(apply(s, activation, gate), up),
                     _ => apply(s, activation, gate),
                 };
@@ -138,6 +139,11 @@ fn situ<S: Simd>(s: S, gate: S::V, up: S::V, beta: f32, cap: Option<f32>) -> S::
     s.mul(s.mul(softcap(s, gate, beta), sigmoid(s, gate)), up)
 }
 
+fn clamped<S: Simd>(s: S, gate: S::V, up: S::V, limit: f32) -> S::V {
+    let gate = min(s, gate, s.splat(limit));
+    s.mul(s.max(min(s, up, s.splat(limit)), s.splat(-limit)), s.mul(gate, sigmoid(s, gate)))
+}
+
 #[inline(always)]
 fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
@@ -161,8 +167,10 @@ fn apply<S: Simd>(s: S, activation: Activation, x: S::V) -> S::V {
             s.load(&lanes.map(|x| (x / step).round_ties_even().clamp(-128.0, 127.0) * step))
         }
         Activation::Clamp { limit } => s.max(min(s, x, s.splat(limit)), s.splat(-limit)),
-        // Gated only, and computed above.
-        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } | Activation::Situ { .. } => x,
+        // Gated only, and computed above; rounding to few bits goes by groups and is computed elsewhere.
+        Activation::ClippedSwiglu { .. } | Activation::LimitedSwiglu { .. } => x,
+        Activation::ClampedSwiglu { .. } | Activation::Situ { .. } => x,
+        Activation::Float8 { .. } | Activation::Float4 { .. } => x,
         Activation::Xielu { alpha_p, alpha_n, beta, eps } => {
             let positive = s.splat(softplus(alpha_p));
             let negative = s.splat(beta + softplus(alpha_n));

@@ -28,6 +28,8 @@ pub(in super::super) struct Queries<'a> {
     pub positions: usize,
     /// Positions that each sees, itself included; `usize::MAX` for all.
     pub window: usize,
+    /// Where these are no positions of their own but entries of another cache: how many there are. The chosen ones are seen.
+    pub entries: Option<usize>,
     /// None before the last multiple of this is seen.
     pub chunk: Option<usize>,
     /// Scores become `softcap * tanh(scores / softcap)`.
@@ -57,12 +59,15 @@ impl Queries<'_> {
 
     /// Positions that any of them sees.
     pub fn visible(&self) -> Range<usize> {
-        self.sees(0).start..self.position + self.positions
+        self.sees(0).start..self.sees(self.positions - 1).end
     }
 
     /// Positions that those of one position see.
     #[inline(always)]
     fn sees(&self, index: usize) -> Range<usize> {
+        if let Some(entries) = self.entries {
+            return 0..entries;
+        }
         let end = self.position + index + 1;
         let chunk = self.chunk.map_or(0, |chunk| (end - 1) / chunk * chunk);
         end.saturating_sub(self.window).max(chunk)..end

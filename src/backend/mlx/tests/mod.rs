@@ -2,6 +2,7 @@
 
 mod attention;
 mod cache;
+mod entries;
 mod linear;
 mod ops;
 mod reference;

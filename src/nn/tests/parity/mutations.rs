@@ -1,8 +1,8 @@
 //! Specs that differ in one setting: a bench that does not see the difference proves nothing.
 
 use crate::arch::spec::{
-    Activation, Attention, Choice, Conv, Ffn, GatedConv, GatedDelta, Indexer, LatentAttention, Layer, LinearAttention,
-    Mixer, Mlp, Moe, Norm, Selection, Spec, StateSpace, TimeMix,
+    Activation, Attention, Candidates, Choice, CompressedAttention, Conv, EntryIndexer, Ffn, GatedConv, GatedDelta,
+    Indexer, LatentAttention, Layer, LinearAttention, Mixer, Mlp, Moe, Norm, Selection, Spec, StateSpace, TimeMix,
 };
 
 /// A change of one setting and what it is; `None` where the model has no such setting.
@@ -233,6 +233,100 @@ const CHANGES: &[(&str, Change)] = &[
         rope.traditional = !rope.traditional;
         Some(())
     }),
+    ("scale of scores of entries", |spec| compressed(spec, |_| true).map(|mixer| mixer.scale *= 1.1)),
+    ("rotary base of entries", |spec| {
+        let mixer = compressed(spec, |mixer| mixer.far.is_some())?;
+        mixer.rope.inverse_frequencies.iter_mut().skip(1).for_each(|frequency| *frequency *= 1.2);
+        Some(())
+    }),
+    ("rotary pairs of entries", |spec| {
+        let mixer = compressed(spec, |mixer| mixer.far.is_some())?;
+        mixer.rope.traditional = !mixer.rope.traditional;
+        Some(())
+    }),
+    ("window beside entries one more", |spec| compressed(spec, |_| true).map(|mixer| mixer.window += 1)),
+    ("window beside entries one less", |spec| compressed(spec, |_| true).map(|mixer| mixer.window -= 1)),
+    ("entries unseen", |spec| drop_it(&mut compressed(spec, |mixer| mixer.far.is_some())?.far)),
+    ("rounding of the window's keys", |spec| drop_it(&mut compressed(spec, |_| true)?.key_rounding)),
+    ("rounding of entries", |spec| {
+        drop_it(&mut compressed(spec, |mixer| mixer.compressor.is_some())?.compressor.as_mut()?.rounding)
+    }),
+    ("scales of rounded entries", |spec| {
+        let mixer = compressed(spec, |mixer| mixer.compressor.is_some())?;
+        match mixer.compressor.as_mut()?.rounding.as_mut()? {
+            Activation::Float4 { fine, .. } => {
+                *fine = false;
+                Some(())
+            }
+            _ => None,
+        }
+    }),
+    ("rounding of entries' index keys", |spec| drop_it(&mut entry_indexer(spec)?.rounding)),
+    ("one entry less chosen", |spec| entry_indexer(spec).map(|indexer| indexer.count -= 1)),
+    ("all entries chosen", |spec| entry_indexer(spec).map(|indexer| indexer.count = 1 << 20)),
+    ("all entries are candidates", |spec| {
+        spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+            Mixer::Compressed(mixer) => {
+                let candidates = &mut mixer.indexer.as_mut()?.candidates;
+                matches!(candidates, Candidates::Of(_)).then(|| *candidates = Candidates::All)
+            }
+            _ => None,
+        })
+    }),
+    ("one block of candidates less", |spec| match &mut entry_indexer(spec)?.candidates {
+        Candidates::Leaves { count, .. } => {
+            *count -= 1;
+            Some(())
+        }
+        _ => None,
+    }),
+    ("larger blocks of candidates", |spec| match &mut entry_indexer(spec)?.candidates {
+        Candidates::Leaves { size, .. } => {
+            *size += 1;
+            Some(())
+        }
+        _ => None,
+    }),
+    ("epsilon of the norm of short queries beside entries", |spec| {
+        compressed(spec, |_| true).map(|mixer| mixer.query.norm.epsilon = 1.0)
+    }),
+    ("epsilon of the norm of the window's keys", |spec| {
+        compressed(spec, |_| true).map(|mixer| mixer.key_norm.epsilon = 1.0)
+    }),
+    ("epsilon of the norm of entries", |spec| {
+        let mixer = compressed(spec, |mixer| mixer.compressor.is_some())?;
+        mixer.compressor.as_mut().map(|compressor| compressor.norm.epsilon = 1.0)
+    }),
+    ("iterations of hyper-connections", |spec| {
+        let [mixer, _] = first(spec)?.hyper.as_deref_mut()?;
+        mixer.mixing.iterations = if mixer.mixing.iterations == 1 { 2 } else { 1 };
+        Some(())
+    }),
+    ("epsilon of hyper-connections", |spec| {
+        let [mixer, _] = first(spec)?.hyper.as_deref_mut()?;
+        mixer.mixing.epsilon += 0.02;
+        Some(())
+    }),
+    ("norm of hyper-connections", |spec| {
+        let [mixer, _] = first(spec)?.hyper.as_deref_mut()?;
+        epsilon(&mut mixer.norm)
+    }),
+    ("hyper-connections exchanged", |spec| {
+        let both = first(spec)?.hyper.as_deref_mut()?;
+        both.reverse();
+        Some(())
+    }),
+    ("temperature of the router", |spec| {
+        let routing = &mut moe(spec)?.routing;
+        (routing.temperature != 1.0).then(|| routing.temperature = 1.0)
+    }),
+    ("limit of the experts' activation", |spec| match &mut moe(spec)?.mlp.activation {
+        Activation::ClampedSwiglu { limit } => {
+            *limit *= 0.5;
+            Some(())
+        }
+        _ => None,
+    }),
     ("scale of the delta net's rate", |spec| {
         delta(spec)?.rate_scale *= 0.8;
         Some(())
@@ -436,14 +530,18 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("residual scale", |spec| {
         let layer = first(spec)?;
-        (!layer.parallel && layer.residuals.is_none()).then(|| layer.residual_scale *= 1.1)
+        (!layer.parallel && layer.residuals.is_none() && layer.hyper.is_none()).then(|| layer.residual_scale *= 1.1)
     }),
     ("parallel or not", |spec| {
         let layer = first(spec)?;
         layer.ffn_norm.as_ref()?;
         layer.mixer_norm.as_ref()?;
         // With several streams nothing is parallel, nor where a mixer takes in more than its first projection.
-        if layer.altup.is_some() || layer.residuals.is_some() || matches!(layer.mixer, Mixer::TimeMix(_)) {
+        if layer.altup.is_some()
+            || layer.hyper.is_some()
+            || layer.residuals.is_some()
+            || matches!(layer.mixer, Mixer::TimeMix(_))
+        {
             return None;
         }
         layer.parallel = !layer.parallel;
@@ -532,6 +630,17 @@ fn latent(spec: &mut Spec) -> Option<&mut LatentAttention> {
         Mixer::Latent(latent) => Some(&mut **latent),
         _ => None,
     })
+}
+
+fn compressed(spec: &mut Spec, fits: impl Fn(&CompressedAttention) -> bool) -> Option<&mut CompressedAttention> {
+    spec.layers.iter_mut().find_map(|layer| match &mut layer.mixer {
+        Mixer::Compressed(mixer) if fits(mixer) => Some(&mut **mixer),
+        _ => None,
+    })
+}
+
+fn entry_indexer(spec: &mut Spec) -> Option<&mut EntryIndexer> {
+    compressed(spec, |mixer| mixer.indexer.is_some())?.indexer.as_mut()
 }
 
 fn indexer(spec: &mut Spec) -> Option<&mut Indexer> {

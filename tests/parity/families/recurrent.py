@@ -328,7 +328,8 @@ FAMILIES = {
             "decay_low_rank_dim": 64, "norm_eps": 0.02, "tie_word_embeddings": True, "intermediate_size": 160,
             "num_hidden_layers": 2,
         },
-        "alone": RWKV | {"head_dim": 64, "num_hidden_layers": 2},
+        # Ranks that 8 bits in groups of 64 fit, which mlx-lm's convert takes whatever the others have.
+        "alone": RWKV | {"head_dim": 64, "num_hidden_layers": 2, "a_low_rank_dim": 64, "gate_low_rank_dim": 128},
     }),
     "recurrent_gemma": ("gated linear recurrences, attention within a window", [
         "attention_bias", "max_position_embeddings",

@@ -75,12 +75,15 @@ class Checkpoint:
         model = model_class(args_class.from_dict(json.loads(json.dumps(config))))
         matrices = {path: module for path, module in model.named_modules() if hasattr(module, "to_quantized")}
         packed = {path: module for path, module in model.named_modules() if isinstance(module, HadamardQuantizedLinear)}
-        for name, value in tree_flatten(model.parameters()):
+        # Numbers depend on the name that a tensor has in the file.
+        dropped = "language_model." if config.get("tensor_namespace") == "mlx-lm-text" else ""
+        for own_name, value in tree_flatten(model.parameters()):
+            own_path, name = own_name.rpartition(".")[0], own_name.removeprefix(dropped)
             path, _, leaf = name.rpartition(".")
             shape = tuple(value.shape)
-            if path in packed:
-                self.packed(path, leaf, shape, packed[path])
-            elif path in matrices and leaf == "weight":
+            if own_path in packed:
+                self.packed(path, leaf, shape, packed[own_path])
+            elif own_path in matrices and leaf == "weight":
                 self.matrix(path, shape)
             elif value.dtype == mx.uint8:
                 self.ternary(name, shape)
@@ -97,9 +100,6 @@ class Checkpoint:
                 # Gates of recurrences that are all but shut keep all but everything, and f32 no longer tells how much.
                 fan_in *= 16 if leaf == "recurrent_gate_weight" else 1
                 self.floats(name, shape, f"matrix {fan_in}")
-        if config.get("tensor_namespace") == "mlx-lm-text":
-            strip = lambda of: {name.removeprefix("language_model."): value for name, value in of.items()}
-            self.tensors, self.recipes = strip(self.tensors), strip(self.recipes)
         self.tensors = dict(sorted(self.tensors.items()))
 
     def format(self, path, columns):

@@ -13,7 +13,7 @@ MINIMAX_M3 = {
 }  # fmt: skip
 
 KIMI_K3 = {
-    "model_type": "kimi_linear", "num_hidden_layers": 4, "num_key_value_heads": 4, "num_experts": 8,
+    "model_type": "kimi_linear", "num_hidden_layers": 3, "num_key_value_heads": 4, "num_experts": 8,
     "moe_intermediate_size": 64, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 16,
     "first_k_dense_replace": 1, "num_experts_per_token": 3, "hidden_act": "situ", "attn_res_block_size": 2,
     "linear_attn_config": {
@@ -82,8 +82,8 @@ FAMILIES = {
         "groups": {"text_config": BASE | KIMI_K3 | {
             "qk_nope_head_dim": 48, "v_head_dim": 24, "num_expert_group": 4, "topk_group": 2, "moe_layer_freq": 2,
             "first_k_dense_replace": 0, "moe_renormalize": False, "tie_word_embeddings": True,
-            "num_experts_per_token": 2, "qk_rope_head_dim": 32, "num_shared_experts": 2, "attn_res_block_size": 3,
-            "routed_expert_hidden_size": 96,
+            "num_experts_per_token": 2, "qk_rope_head_dim": 32, "num_hidden_layers": 4, "num_shared_experts": 2,
+            "routed_expert_hidden_size": 96, "attn_res_block_size": 3,
             "linear_attn_config": {
                 "kda_layers": [2, 3], "num_heads": 4, "head_dim": 16, "short_conv_kernel_size": 3,
             },

@@ -4,8 +4,9 @@ use std::slice::from_ref;
 
 use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, on_worker, tensor, values};
 use crate::arch::spec::QuantizationFormat;
+use crate::backend::mlx::rotation::Rotation;
 use crate::backend::{Backend, Ids, Precision};
-use crate::weights::Dtype;
+use crate::weights::{self, Dtype};
 
 const Q4: QuantizationFormat = QuantizationFormat::affine(4, 64);
 const Q6: QuantizationFormat = QuantizationFormat::affine(6, 32);
@@ -74,6 +75,22 @@ fn rotated_products_and_rows() {
         let rows = mlx.embed(&table, Ids::Host(&[3, 20])).unwrap();
         assert_close(&values(&rows), &[first.rows[3].clone(), first.rows[20].clone()].concat(), 1e-5);
         check(&[first, plain, second], Precision::Exact, Dtype::F32, 1e-5);
+    });
+}
+
+#[test]
+fn both_ways_of_a_rotation_agree() {
+    on_worker(|| {
+        let mut random = Random::new(10);
+        for block in [2, 8, 512, 2048] {
+            let rotation = weights::Rotation::of_bits(block, 2 * block, || random.bits() >> 31);
+            let rotation = Rotation::load(&rotation).unwrap();
+            let x = tensor(3, &random.floats(3 * 2 * block));
+            let (once, products) = (rotation.at_once(&x.0).unwrap(), rotation.by_products(&x.0).unwrap());
+            assert_close(&values(&products.into()), &values(&once.into()), 1e-6);
+            let back = rotation.invert(&rotation.apply(&x.0).unwrap()).unwrap();
+            assert_close(&values(&back.into()), &values(&x), 1e-6);
+        }
     });
 }
 

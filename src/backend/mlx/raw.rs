@@ -117,8 +117,7 @@ impl Packed<'_> {
 
     /// `x · Wᵀ`, or `x · W`.
     pub fn product(&self, x: &Array, transposed: bool) -> Result<Array> {
-        // MLX 0.32.2 has a kernel for Hopper that reads beside the scales where a row is one group.
-        if cfg!(not(target_vendor = "apple")) && transposed && self.biases.is_some() && self.scales.dim(-1) == 1 {
+        if cfg!(not(target_vendor = "apple")) && transposed && self.biases.is_some() && self.is_beyond_cuda(x) {
             return Ok(x.matmul(self.dequantize(x.dtype())?.swap_axes(-1, -2)?)?);
         }
         let (group, bits, mode) = self.format()?;
@@ -130,6 +129,13 @@ impl Packed<'_> {
                 mlx_sys::mlx_quantized_matmul(result, x, codes, scales, biases, transposed, group, bits, mode, stream)
             }
         })
+    }
+
+    /// Whether MLX 0.32.2's kernel for Hopper reads beside the scales, as where a row is one group, or does not start, as
+    /// with several rows of f32 and groups of 128. Up to 7 rows there is another one.
+    fn is_beyond_cuda(&self, x: &Array) -> bool {
+        let rows = x.shape().iter().rev().nth(1).copied().unwrap_or(1);
+        self.scales.dim(-1) == 1 || self.format.group_size == 128 && x.dtype() == mlx_rs::Dtype::Float32 && rows > 7
     }
 
     /// `x · Wᵀ` with the matrix that `indices` names for each row, of a stack of matrices.

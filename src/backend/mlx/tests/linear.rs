@@ -79,22 +79,6 @@ fn rotated_products_and_rows() {
 }
 
 #[test]
-fn both_ways_of_a_rotation_agree() {
-    on_worker(|| {
-        let mut random = Random::new(10);
-        for block in [2, 8, 512, 2048] {
-            let rotation = weights::Rotation::of_bits(block, 2 * block, || random.bits() >> 31);
-            let rotation = Rotation::load(&rotation).unwrap();
-            let x = tensor(3, &random.floats(3 * 2 * block));
-            let (once, products) = (rotation.at_once(&x.0).unwrap(), rotation.by_products(&x.0).unwrap());
-            assert_close(&values(&products.into()), &values(&once.into()), 1e-6);
-            let back = rotation.invert(&rotation.apply(&x.0).unwrap()).unwrap();
-            assert_close(&values(&back.into()), &values(&x), 1e-6);
-        }
-    });
-}
-
-#[test]
 fn stacked_parts_may_be_stored_differently() {
     on_worker(|| {
         let mut random = Random::new(3);

@@ -23,16 +23,30 @@ final class BlockingThreads: @unchecked Sendable {
 
     /// The result of `body`, which runs on one of the threads.
     func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            add { continuation.resume(with: Result(catching: body)) }
-        }
+        try await Self.result(of: body) { add($0) }
     }
 
     /// As `run`, on a thread of its own, for what takes long.
     func runAlone<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            Self.start { continuation.resume(with: Result(catching: body)) }
+        try await Self.result(of: body) { Self.start($0) }
+    }
+
+    /// The result of `body`, which `start` brings onto a thread. It is handed over under a lock, since ThreadSanitizer does
+    /// not see that a continuation hands it over that is resumed before it is awaited.
+    private static func result<Value: Sendable>(
+        of body: @escaping @Sendable () throws -> Value,
+        start: (@escaping @Sendable () -> Void) -> Void
+    ) async throws -> Value {
+        let pending = PocketMLXError(code: .internal, message: "a call has not ended", hint: "")
+        let result = Locked<Result<Value, any Error>>(.failure(pending))
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            start {
+                let made = Result(catching: body)
+                result.withLock { $0 = made }
+                continuation.resume()
+            }
         }
+        return try result.withLock { $0 }.get()
     }
 
     private func add(_ work: @escaping @Sendable () -> Void) {

@@ -4,9 +4,8 @@ use std::slice::from_ref;
 
 use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, on_worker, tensor, values};
 use crate::arch::spec::QuantizationFormat;
-use crate::backend::mlx::rotation::Rotation;
 use crate::backend::{Backend, Ids, Precision};
-use crate::weights::{self, Dtype};
+use crate::weights::Dtype;
 
 const Q4: QuantizationFormat = QuantizationFormat::affine(4, 64);
 const Q6: QuantizationFormat = QuantizationFormat::affine(6, 32);

@@ -12,7 +12,7 @@ mod quantization;
 mod recurrence;
 mod residuals;
 mod state_space;
-mod time_mix;
+pub(crate) mod time_mix;
 
 use serde::Serialize;
 

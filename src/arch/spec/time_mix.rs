@@ -4,6 +4,12 @@ use serde::Serialize;
 
 use super::{Linear, Norm};
 
+/// The logarithm of the smallest part that is kept of a column: -exp(-1/2).
+pub(crate) const LOWEST_DECAY: f32 = -0.606_531;
+
+/// The shortest length that keys are divided by.
+pub(crate) const SHORTEST: f32 = 1e-7;
+
 /// RWKV-7's time mixing (Peng et al. 2025). Its inputs are shifted: of what the layer takes in and the same of the
 /// position before, each projection has a mixture of its own. With the decay
 /// `w = exp(-exp(-1/2) sigmoid(decay))`, the rate `a = sigmoid(rate)`, `κ` the key times `key_scale` at unit length, and

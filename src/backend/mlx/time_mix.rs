@@ -10,13 +10,8 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::recurrent::{State, each};
 use super::{Mlx, Tensor, raw};
+use crate::arch::spec::time_mix::{LOWEST_DECAY, SHORTEST};
 use crate::backend::{Rows, TimeMixInput, TimeMixParams};
-
-/// The logarithm of the smallest part that is kept of a column: -exp(-1/2).
-const LOWEST_DECAY: f32 = -0.606_531;
-
-/// The shortest length that keys are divided by.
-const SHORTEST: f32 = 1e-7;
 
 /// See [`Backend::token_shift`](crate::backend::Backend::token_shift).
 pub(super) fn token_shift(x: &Array, shares: &[Array], rows: &Rows, states: &mut [State]) -> Result<Vec<Tensor>> {

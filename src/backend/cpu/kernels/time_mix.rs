@@ -2,12 +2,7 @@
 
 use super::super::simd::{Kernel, LANES, Lanes, Simd, exp, padded};
 use super::activate::sigmoid;
-
-/// The logarithm of the smallest part that is kept of a column: -exp(-1/2).
-const LOWEST_DECAY: f32 = -0.606_531;
-
-/// The shortest length that keys are divided by.
-const SHORTEST: f32 = 1e-7;
+use crate::arch::spec::time_mix::{LOWEST_DECAY, SHORTEST};
 
 /// Vectors of values that are computed together, so that sums over keys don't wait for each other.
 const TOGETHER: usize = 2;

@@ -372,6 +372,19 @@ pub(crate) trait Backend: Sized + 'static {
     /// The same ids, but 0 for those that are not below `limit`.
     fn tokens_below(&self, tokens: &Self::Tokens, limit: usize) -> Result<Self::Tokens>;
 
+    /// Told after each layer but the last one of a step what it leaves to the next one and what it keeps, and what the
+    /// layer before it left. A backend that computes later may begin with it and wait for the layer before, so that a
+    /// long slice's intermediate results are those of two layers, not of all.
+    fn layer_done<'a>(
+        &self,
+        left: &[&Self::Tensor],
+        kept: impl Iterator<Item = Kept<'a, Self>>,
+        before: Option<&Self::Tensor>,
+    ) -> Result<()> {
+        let _ = (left, kept, before);
+        Ok(())
+    }
+
     /// Starts computing the given results and everything that outlives the step, without waiting for it.
     fn queue<'a>(
         &self,

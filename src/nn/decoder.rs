@@ -146,10 +146,17 @@ impl<B: Backend> Decoder<B> {
         let mut hyper = self.spec.hyper_streams.map(|count| (HyperStreams::new(&x, count), Shared::new()));
         let again = self.spec.loops.filter(|loops| loops.normed).map(|loops| self.layers.len() / loops.times.max(1));
         let embedded = self.layers.iter().any(|layer| layer.embedding_scale.is_some()).then(|| x.clone());
-        let (mut carried, mut blocks) = (Carried::default(), Vec::new());
+        let (mut carried, mut blocks, mut before) = (Carried::default(), Vec::new(), None);
         for (index, (layer, spec)) in self.layers.iter().zip(&self.spec.layers).enumerate() {
             if interrupted() {
                 return Err(Error::cancelled());
+            }
+            if let Some(done) = index.checked_sub(1) {
+                let all = hyper.as_ref().map_or(&*streams, |(streams, _)| streams.all());
+                let left = if all.is_empty() { vec![&x] } else { all.iter().collect() };
+                let kept = sequences.iter().flat_map(|sequence| sequence.kept(done));
+                self.backend.layer_done(&left, kept, before.as_ref())?;
+                before = left.first().copied().cloned();
             }
             if let Some((streams, shared)) = &mut hyper {
                 self.run_hyper(layer, spec, streams, shared, index, rows, sequences)?;

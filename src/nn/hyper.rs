@@ -20,6 +20,11 @@ impl<B: Backend> HyperStreams<B> {
         Self { streams: vec![x.clone(); count], pre: None }
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[B::Tensor] {
+        &self.streams
+    }
+
     /// What a block reads.
     pub fn read(&self, backend: &B) -> Result<B::Tensor> {
         let read = match &self.pre {

@@ -38,6 +38,13 @@ enum Slot<B: Backend> {
 }
 
 impl<B: Backend> Slot<B> {
+    fn kept(&self) -> Kept<'_, B> {
+        match self {
+            Self::Cache(cache, _) => Kept::Cache(cache),
+            Self::Recurrent(recurrent) => Kept::State(recurrent.state()),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             // There may be more, too few for an entry.
@@ -230,12 +237,16 @@ impl<B: Backend> Sequence<B> {
         self.slots.iter().map(bytes).sum()
     }
 
+    /// What a layer keeps, which outlives a step.
+    pub(super) fn kept(&self, layer: usize) -> impl Iterator<Item = Kept<'_, B>> {
+        let slots = self.of_layers.get(layer).into_iter();
+        let indices = slots.flat_map(|own| [own.cache, own.index, own.entries, own.state, own.ffn]).flatten();
+        indices.filter_map(|index| self.slots.get(index)).map(Slot::kept)
+    }
+
     /// All that outlives a step.
     pub fn caches(&self) -> impl Iterator<Item = Kept<'_, B>> {
-        self.slots.iter().map(|slot| match slot {
-            Slot::Cache(cache, _) => Kept::Cache(cache),
-            Slot::Recurrent(recurrent) => Kept::State(recurrent.state()),
-        })
+        self.slots.iter().map(Slot::kept)
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct KvCache {
     len: usize,
     /// The position of the buffers' first row; the ones before it were dropped.
     start: usize,
+    /// Whether the last append made new buffers.
+    grew: bool,
     buffers: Option<Rc<Buffers>>,
 }
 
@@ -145,7 +147,7 @@ impl KvCache {
     /// An empty cache.
     pub fn new(layout: CacheLayout, bits: Option<KvBits>) -> Self {
         let bits = bits.filter(|_| !layout.index);
-        Self { layout, format: quantized(bits, layout.head_dim), len: 0, start: 0, buffers: None }
+        Self { layout, format: quantized(bits, layout.head_dim), len: 0, start: 0, grew: false, buffers: None }
     }
 
     /// Appends `[1, kv_heads, rows, head_dim]` and gives all positions that one of these rows sees.
@@ -185,6 +187,7 @@ impl KvCache {
         let end = self.len + rows;
         let keys = &Positions::new(keys, self.format)?;
         let values = &values.map(|values| Positions::new(values, self.format)).transpose()?;
+        self.grew = false;
         let buffers = match &self.buffers {
             Some(old) if drop_to == self.start && end - self.start <= old.capacity => {
                 let at = self.len - self.start..end - self.start;
@@ -194,6 +197,7 @@ impl KvCache {
                 Buffers { keys: write(&old.keys, keys)?, values, capacity: old.capacity }
             }
             old => {
+                self.grew = true;
                 let capacity = capacity(self.layout, end - drop_to);
                 let kept = drop_to - self.start..self.len - self.start;
                 let pad = capacity - (end - drop_to);
@@ -223,6 +227,12 @@ impl KvCache {
     /// The first position that the one at `position` sees.
     fn first_visible(&self, position: usize) -> usize {
         self.layout.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Whether the last append copied all that was held, so that both copies are in memory until it is computed. A
+    /// window's are small.
+    pub(super) fn grew(&self) -> bool {
+        self.grew && self.layout.window.is_none()
     }
 
     /// The arrays that hold the cache's content.

@@ -58,6 +58,10 @@ use linear::{Linear, cast};
 use norm::Norm;
 use recurrent::{Conv, State};
 
+/// Rows from which on a step computes layer by layer. With fewer, intermediate results are small, and waiting for
+/// layers would cost more than they.
+const MANY_ROWS: usize = 64;
+
 /// MLX on one of its devices, for one model.
 pub(crate) struct Mlx {
     device: MlxDevice,
@@ -100,6 +104,17 @@ impl Mlx {
             tracing::warn!("MLX computes f32 products in TF32 on some GPUs, unless MLX_ENABLE_TF32=0 is set");
         }
         Ok(Self { device, exact, kv, width: Cell::new(if exact { 4 } else { 2 }) })
+    }
+
+    /// Starts computing arrays and what outlives the step, else its graph would grow from step to step.
+    fn begin<'a: 'b, 'b>(&self, mut arrays: Vec<&'b Array>, kept: impl Iterator<Item = Kept<'a, Self>>) -> Result<()> {
+        for kept in kept {
+            match kept {
+                Kept::Cache(cache) => arrays.extend(cache.arrays()),
+                Kept::State(state) => arrays.extend(state.arrays()),
+            }
+        }
+        self.run(|| Ok(transforms::async_eval(arrays)?))
     }
 
     /// Runs MLX's operations on the backend's device.
@@ -409,21 +424,31 @@ impl Backend for Mlx {
         })
     }
 
+    fn layer_done<'a>(
+        &self,
+        left: &[&Tensor],
+        kept: impl Iterator<Item = Kept<'a, Self>>,
+        before: Option<&Tensor>,
+    ) -> Result<()> {
+        let kept: Vec<_> = kept.collect();
+        let many = left.first().is_some_and(|x| shape(x).0 >= MANY_ROWS);
+        if !many && !kept.iter().any(|kept| matches!(kept, Kept::Cache(cache) if cache.grew())) {
+            return Ok(());
+        }
+        self.begin(left.iter().map(|x| &*x.0).collect(), kept.into_iter())?;
+        match before {
+            Some(before) => self.run(|| Ok(before.0.eval()?)),
+            None => Ok(()),
+        }
+    }
+
     fn queue<'a>(
         &self,
         tokens: Option<&Tokens>,
         logits: Option<&Tensor>,
         kept: impl Iterator<Item = Kept<'a, Self>>,
     ) -> Result<()> {
-        let mut arrays: Vec<&Array> = tokens.map(|t| &*t.0).into_iter().chain(logits.map(|t| &*t.0)).collect();
-        // What outlives the step must be computed with it, else its graph would grow from step to step.
-        for kept in kept {
-            match kept {
-                Kept::Cache(cache) => arrays.extend(cache.arrays()),
-                Kept::State(state) => arrays.extend(state.arrays()),
-            }
-        }
-        self.run(|| Ok(transforms::async_eval(arrays)?))
+        self.begin(tokens.map(|t| &*t.0).into_iter().chain(logits.map(|t| &*t.0)).collect(), kept)
     }
 
     fn read_tokens(&self, tokens: &Tokens) -> Result<Vec<u32>> {

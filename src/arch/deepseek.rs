@@ -274,18 +274,19 @@ pub(super) struct Latent {
     pub latent: usize,
     pub short: Option<usize>,
     pub bias: bool,
-    pub scale: f32,
+    /// Of scores.
+    pub scale: f64,
     pub epsilon: f32,
+    /// None where nothing is rotated.
     pub rope: Option<Rope>,
 }
 
 impl Latent {
     /// `scaled` families multiply the scores by the square of yarn's magnitude.
     pub fn read(config: &Config, sizes: &Sizes, context: usize, scaled: bool) -> Result<Self> {
-        let width = |key| config.usize(key, 1..=MAX_HEAD_DIM);
-        let (rotated, plain) = (width("qk_rope_head_dim")?, width("qk_nope_head_dim")?);
-        let base = Base { dims: rotated, traditional: true, theta: Some(10_000.0), context };
-        let mut scale = ((rotated + plain) as f64).powf(-0.5);
+        let latent = Self::unrotated(config, sizes)?;
+        let base = Base { dims: latent.rotated, traditional: true, theta: Some(10_000.0), context };
+        let mut scale = latent.scale;
         let scaling = rope::scaling(config)?;
         if let Some(scaling) = scaling.filter(|_| scaled) {
             let all = scaling.f64_or("mscale_all_dim", 0.0, 0.0..=1e6)?;
@@ -294,6 +295,13 @@ impl Latent {
                 scale *= (0.1 * all * factor.ln() + 1.0).powi(2);
             }
         }
+        Ok(Self { scale, rope: Some(rope::rope(config, &base)?), ..latent })
+    }
+
+    /// The same without a rotation.
+    pub fn unrotated(config: &Config, sizes: &Sizes) -> Result<Self> {
+        let width = |key| config.usize(key, 1..=MAX_HEAD_DIM);
+        let (rotated, plain) = (width("qk_rope_head_dim")?, width("qk_nope_head_dim")?);
         Ok(Self {
             heads: sizes.heads,
             rotated,
@@ -302,9 +310,9 @@ impl Latent {
             latent: config.usize("kv_lora_rank", 1..=MAX_HIDDEN)?,
             short: config.optional_usize("q_lora_rank", 1..=MAX_HIDDEN)?,
             bias: config.bool_or("attention_bias", false)?,
-            scale: scale as f32,
+            scale: ((rotated + plain) as f64).powf(-0.5),
             epsilon: sizes.epsilon,
-            rope: Some(rope::rope(config, &base)?),
+            rope: None,
         })
     }
 
@@ -350,7 +358,7 @@ impl Latent {
             plain,
             value,
             latent,
-            scale,
+            scale: scale as f32,
             input,
             query,
             latent_norm: norm("kv_a_layernorm", latent),

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::blocks::{self, MAX_HEAD_DIM, MAX_HIDDEN, MAX_INTERMEDIATE, MAX_LAYERS, Sizes};
+use super::blocks::{self, MAX_HIDDEN, MAX_INTERMEDIATE, MAX_LAYERS, Sizes};
 use super::blocks::{attention_name, linear, name};
 use super::config::Config;
 use super::deepseek::Latent;
@@ -29,7 +29,7 @@ fn text(config: &Config) -> Result<Spec> {
         "num_attention_heads": 96, "rms_norm_eps": 1e-5, "num_experts_per_token": 16,
     });
     // Heads of all kinds have widths of their own.
-    let forced = json!({"num_key_value_heads": null, "head_dim": 1});
+    let forced = json!({"num_key_value_heads": null, "head_dim": 1, "attention_bias": false});
     config.with(defaults, forced, |config| {
         let sizes = Sizes::read(config)?;
         let context = blocks::context_length(config, 1 << 20)?;
@@ -91,21 +91,8 @@ fn latent(config: &Config, sizes: &Sizes) -> Result<Latent> {
     if !config.bool_or("mla_use_nope", true)? {
         return Err(config.unsupported("mla_use_nope", "is not supported; true is"));
     }
-    let width = |key| config.usize(key, 1..=MAX_HEAD_DIM);
-    let (rotated, plain) = (width("qk_rope_head_dim")?, width("qk_nope_head_dim")?);
-    Ok(Latent {
-        heads: sizes.heads,
-        rotated,
-        plain,
-        value: width("v_head_dim")?,
-        latent: config.usize("kv_lora_rank", 1..=MAX_HIDDEN)?,
-        short: config.optional_usize("q_lora_rank", 1..=MAX_HIDDEN)?,
-        bias: false,
-        scale: ((rotated + plain) as f64).powf(-0.5) as f32,
-        // mlx-lm's number, whatever the configuration says.
-        epsilon: 1e-6,
-        rope: None,
-    })
+    // mlx-lm's number, whatever the configuration says.
+    Ok(Latent { epsilon: 1e-6, ..Latent::unrotated(config, sizes)? })
 }
 
 /// The delta net of Kimi Linear with queries, keys and values in one tensor, and its gate as it is or in a short form.

@@ -1,6 +1,8 @@
 //! Kimi Linear: delta nets whose memory decays column by column, latent attention without rotation in every fourth layer.
 
-use super::blocks::{self, MAX_HEAD_DIM, MAX_HEADS, MAX_HIDDEN, MAX_INTERMEDIATE, MAX_LAYERS, Sizes};
+use serde_json::{Value, json};
+
+use super::blocks::{self, MAX_HEAD_DIM, MAX_HEADS, MAX_INTERMEDIATE, MAX_LAYERS, Sizes};
 use super::blocks::{attention_name, linear, name};
 use super::config::Config;
 use super::deepseek::Latent;
@@ -49,21 +51,12 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
 
 /// Attention over compressed vectors, whose rotated parts are not.
 fn latent(config: &Config, sizes: &Sizes) -> Result<Latent> {
-    let width = |key, default| config.usize_or(key, default, 1..=MAX_HEAD_DIM);
-    let (rotated, plain) =
-        (config.usize("qk_rope_head_dim", 1..=MAX_HEAD_DIM)?, width("qk_nope_head_dim", sizes.head_dim)?);
-    Ok(Latent {
-        heads: sizes.heads,
-        rotated,
-        plain,
-        value: width("v_head_dim", sizes.head_dim)?,
-        latent: config.usize("kv_lora_rank", 1..=MAX_HIDDEN)?,
-        short: None,
-        bias: false,
-        scale: ((rotated + plain) as f64).powf(-0.5) as f32,
-        epsilon: sizes.epsilon,
-        rope: None,
-    })
+    let width = |key| config.usize_or(key, sizes.head_dim, 1..=MAX_HEAD_DIM);
+    let forced = json!({
+        "qk_nope_head_dim": width("qk_nope_head_dim")?, "v_head_dim": width("v_head_dim")?, "q_lora_rank": null,
+        "attention_bias": false,
+    });
+    config.with(Value::Null, forced, |config| Latent::unrotated(config, sizes))
 }
 
 fn routing(config: &Config, count: usize) -> Result<Routing> {

@@ -14,7 +14,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let context = blocks::context_length(config, 32_768)?;
     let theta = config.f64("rope_theta", 1.001..=1e15)?;
     let window = config.usize("sliding_window", 1..=blocks::MAX_CONTEXT)?;
-    let sliding = config.f64s("sliding_window_layers", 0.0..=blocks::MAX_LAYERS as f64)?;
+    let sliding = config.usizes("sliding_window_layers", 0..=blocks::MAX_LAYERS)?;
     let Some(sliding) = sliding else { return Err(config.wrong("sliding_window_layers", "a list of layers")) };
     let heads =
         |key, usual: usize| Ok(config.optional_usize(key, 0..=blocks::MAX_HEADS)?.filter(|&n| n > 0).unwrap_or(usual));
@@ -34,7 +34,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let rope = |sizes: &Sizes| rope::plain(config, sizes.head_dim, false, theta);
     let (full_rope, narrow_rope) = (rope(&full)?, rope(&narrow)?);
     let spec = blocks::decoder(config, &full, context, false, |i| {
-        let slides = sliding.contains(&(i as f64));
+        let slides = sliding.contains(&i);
         let (sizes, rope) = if slides { (&narrow, &narrow_rope) } else { (&full, &full_rope) };
         let part = |part| blocks::attention_name(i, part);
         let attention = Attention {

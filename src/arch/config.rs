@@ -106,6 +106,23 @@ impl<'a> Config<'a> {
         number.map(Some).ok_or_else(|| self.wrong(key, expected()))
     }
 
+    /// Whole numbers of a list.
+    pub fn usizes(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<Vec<usize>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let whole = |item: &Value| item.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n));
+        let numbers = value.as_array().and_then(|list| list.iter().map(whole).collect());
+        let expected = || format!("a list of whole numbers from {} to {}", range.start(), range.end());
+        numbers.map(Some).ok_or_else(|| self.wrong(key, expected()))
+    }
+
+    /// Whole numbers of a list, or a single one.
+    pub fn usizes_or_one(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<Vec<usize>>> {
+        match self.get(key) {
+            Some(Value::Number(_)) => Ok(self.optional_usize(key, range)?.map(|number| vec![number])),
+            _ => self.usizes(key, range),
+        }
+    }
+
     /// Numbers of a list.
     pub fn f64s(&self, key: &str, range: RangeInclusive<f64>) -> Result<Option<Vec<f64>>> {
         let Some(value) = self.get(key) else { return Ok(None) };

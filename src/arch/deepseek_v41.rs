@@ -37,7 +37,7 @@ fn text(config: &Config) -> Result<Spec> {
 }
 
 fn decoder(config: &Config) -> Result<Spec> {
-    if config.f64s("engram_layer_ids", 0.0..=1e6)?.is_some_and(|layers| !layers.is_empty()) {
+    if config.usizes("engram_layer_ids", 0..=1 << 20)?.is_some_and(|layers| !layers.is_empty()) {
         return Err(config.unsupported("engram_layer_ids", "is not supported: n-grams that attention reads"));
     }
     let sizes = Sizes::read_as(config, &Keys { intermediate: "moe_intermediate_size", ..Keys::STANDARD })?;

@@ -35,10 +35,10 @@ fn widths(config: &Config) -> Result<Vec<usize>> {
     if !config.get(KEY).is_some_and(Value::is_array) {
         return Ok(vec![config.usize(KEY, 1..=MAX_INTERMEDIATE)?]);
     }
-    let list = config.f64s(KEY, 1.0..=MAX_INTERMEDIATE as f64)?.unwrap_or_default();
+    let list = config.usizes(KEY, 1..=MAX_INTERMEDIATE)?.unwrap_or_default();
     match list.is_empty() {
         true => Err(config.wrong(KEY, "a list with a width for each layer")),
-        false => Ok(list.into_iter().map(|width| width as usize).collect()),
+        false => Ok(list),
     }
 }
 

@@ -75,8 +75,7 @@ pub(super) fn laguna(config: &Config) -> Result<Spec> {
 /// Query heads of each layer.
 fn heads_of_layers(config: &Config, sizes: &Sizes) -> Result<Vec<usize>> {
     const KEY: &str = "num_attention_heads_per_layer";
-    let Some(heads) = config.f64s(KEY, 1.0..=MAX_HEADS as f64)? else { return Ok(vec![sizes.heads; sizes.layers]) };
-    let heads: Vec<usize> = heads.into_iter().map(|heads| heads as usize).collect();
+    let Some(heads) = config.usizes(KEY, 1..=MAX_HEADS)? else { return Ok(vec![sizes.heads; sizes.layers]) };
     if heads.len() != sizes.layers || heads.iter().any(|heads| !heads.is_multiple_of(sizes.kv_heads)) {
         let message = format!("multiples of {} for each of {} layers", sizes.kv_heads, sizes.layers);
         return Err(config.wrong(KEY, message));

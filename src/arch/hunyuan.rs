@@ -69,10 +69,10 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
 
 /// A number that holds for all layers, or that of a list with one for each.
 fn of_layer(config: &Config, key: &str, layer: usize, most: usize) -> Result<Option<usize>> {
-    match config.f64s_or_one(key, 1.0..=most as f64)? {
+    match config.usizes_or_one(key, 1..=most)? {
         None => Ok(None),
         Some(numbers) => match numbers.get(if numbers.len() == 1 { 0 } else { layer }) {
-            Some(number) => Ok(Some(*number as usize)),
+            Some(number) => Ok(Some(*number)),
             None => Err(config.corrupt(key, format_args!("has nothing for layer {layer}"))),
         },
     }

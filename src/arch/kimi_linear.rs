@@ -83,11 +83,11 @@ pub(super) struct Delta {
 impl Delta {
     pub fn read(config: &Config) -> Result<Self> {
         const LAYERS: &str = "kda_layers";
-        let Some(layers) = config.f64s(LAYERS, 1.0..=MAX_LAYERS as f64)? else {
+        let Some(layers) = config.usizes(LAYERS, 1..=MAX_LAYERS)? else {
             return Err(config.wrong(LAYERS, "a list of layers"));
         };
         Ok(Self {
-            layers: layers.into_iter().map(|layer| layer as usize).collect(),
+            layers,
             heads: config.usize("num_heads", 1..=MAX_HEADS)?,
             width: config.usize("head_dim", 1..=MAX_HEAD_DIM)?,
             conv: config.usize_or("short_conv_kernel_size", 4, 2..=64)?,

@@ -111,8 +111,8 @@ fn short_conv(sizes: &Sizes, i: usize, width: usize, bias: bool) -> ShortConv {
 
 /// Whether each layer attends: by a list of those that do, or by the layers' types.
 fn full_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
-    if let Some(list) = config.f64s("full_attn_idxs", 0.0..=65_536.0)? {
-        return Ok((0..layers).map(|i| list.contains(&(i as f64))).collect());
+    if let Some(list) = config.usizes("full_attn_idxs", 0..=1 << 16)? {
+        return Ok((0..layers).map(|i| list.contains(&i)).collect());
     }
     const KEY: &str = "layer_types";
     let Some(types) = config.strings(KEY)? else {

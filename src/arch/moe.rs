@@ -184,8 +184,8 @@ pub(super) fn ernie(config: &Config) -> Result<Spec> {
     };
     let routing = Routing { score, ..Choice::softmax_of_chosen(top_k) };
     let interval = config.usize_or("moe_layer_interval", 1, 1..=1 << 16)?;
-    let start = bound(config, "moe_layer_start_index", f64::min)?.unwrap_or(0);
-    let end = bound(config, "moe_layer_end_index", f64::max)?.unwrap_or(sizes.layers - 1);
+    let start = bound(config, "moe_layer_start_index", usize::min)?.unwrap_or(0);
+    let end = bound(config, "moe_layer_end_index", usize::max)?.unwrap_or(sizes.layers - 1);
     let tied = config.bool("tie_word_embeddings")?;
     let mut spec = blocks::decoder(config, &sizes, context, tied, |i| {
         let ffn: Ffn = if (i + 1).is_multiple_of(interval) && (start..=end).contains(&i) {
@@ -228,12 +228,8 @@ pub(super) fn minimax(config: &Config) -> Result<Spec> {
 }
 
 /// A number, or the least or largest of a list.
-fn bound(config: &Config, key: &str, of: fn(f64, f64) -> f64) -> Result<Option<usize>> {
-    if config.get(key).is_some_and(serde_json::Value::is_array) {
-        let list = config.f64s(key, 0.0..=65_536.0)?.unwrap_or_default();
-        return Ok(list.into_iter().reduce(of).map(|index| index as usize));
-    }
-    config.optional_usize(key, 0..=1 << 16)
+fn bound(config: &Config, key: &str, of: fn(usize, usize) -> usize) -> Result<Option<usize>> {
+    Ok(config.usizes_or_one(key, 0..=1 << 16)?.and_then(|numbers| numbers.into_iter().reduce(of)))
 }
 
 fn local_experts(config: &Config) -> Result<(usize, usize)> {

@@ -8,9 +8,10 @@ use crate::error::Result;
 
 pub(super) fn spec(config: &Config) -> Result<Spec> {
     let layers = config.usize("num_transformer_layers", 1..=blocks::MAX_LAYERS)?;
-    let heads = numbers(config, "num_query_heads", layers, 1.0..=MAX_HEADS as f64)?;
-    let kv_heads = numbers(config, "num_kv_heads", layers, 1.0..=MAX_HEADS as f64)?;
-    let multipliers = numbers(config, "ffn_multipliers", layers, 1e-3..=1e3)?;
+    let heads = |key| of_layers(config, key, layers, config.usizes(key, 1..=MAX_HEADS)?);
+    let (heads, kv_heads) = (heads("num_query_heads")?, heads("num_kv_heads")?);
+    const MULTIPLIERS: &str = "ffn_multipliers";
+    let multipliers = of_layers(config, MULTIPLIERS, layers, config.f64s(MULTIPLIERS, 1e-3..=1e3)?)?;
     let keys = Keys { hidden: "model_dim", layers: "num_transformer_layers", intermediate: "", ..Keys::STANDARD };
     let defaults = serde_json::json!({"rms_norm_eps": 1e-6});
     let forced = serde_json::json!({"num_attention_heads": 1, "num_key_value_heads": 1});
@@ -19,7 +20,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let divisor = config.usize("ffn_dim_divisor", 1..=1 << 16)?;
     let mut own = Vec::with_capacity(layers);
     for i in 0..layers {
-        let (heads, kv_heads) = (heads[i] as usize, kv_heads[i] as usize);
+        let (heads, kv_heads) = (heads[i], kv_heads[i]);
         if !heads.is_multiple_of(kv_heads) {
             return Err(config.corrupt("num_kv_heads", format_args!("does not divide the heads of layer {i}")));
         }
@@ -56,12 +57,10 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     ]))
 }
 
-/// Numbers of a list that has one for each layer.
-fn numbers(config: &Config, key: &str, layers: usize, range: std::ops::RangeInclusive<f64>) -> Result<Vec<f64>> {
-    match config.f64s(key, range)? {
-        Some(numbers) if numbers.len() == layers => Ok(numbers),
-        _ => Err(config.wrong(key, format_args!("a list with a number for each of the {layers} layers"))),
-    }
+/// A list that has a number for each layer.
+fn of_layers<T>(config: &Config, key: &str, layers: usize, numbers: Option<Vec<T>>) -> Result<Vec<T>> {
+    let wrong = || config.wrong(key, format_args!("a list with a number for each of the {layers} layers"));
+    numbers.filter(|numbers| numbers.len() == layers).ok_or_else(wrong)
 }
 
 /// A width near `wanted` that `divisor` divides, and that is not smaller by more than a tenth.

@@ -43,7 +43,7 @@ pub(super) fn spec(config: &Config) -> Result<Spec> {
     let (embedding, logits) = (multiplier("mup_embedding_multiplier", 10.0)?, multiplier("mup_width_multiplier", 8.0)?);
     spec.embedding_scale = if embedding == 0.0 { 1.0 } else { embedding as f32 };
     spec.logit_scale = if logits == 0.0 { 1.0 } else { (1.0 / logits) as f32 };
-    spec.unused_ids = match config.f64s("dummy_token_indices", 0.0..=f64::from(u32::MAX))? {
+    spec.unused_ids = match config.usizes("dummy_token_indices", 0..=u32::MAX as usize)? {
         Some(ids) => ids.into_iter().map(|id| id as u32).collect(),
         None => UNUSED.into_iter().flatten().collect(),
     };

@@ -104,6 +104,6 @@ pub(super) fn shared_expert(sizes: &Sizes, layer: usize, width: usize) -> Shared
 /// Whether each layer has experts: every so many do, but for a list of exceptions.
 pub(super) fn sparse_layers(config: &Config, layers: usize) -> Result<Vec<bool>> {
     let step = config.usize_or("decoder_sparse_step", 1, 1..=1 << 16)?;
-    let dense = config.f64s("mlp_only_layers", 0.0..=65_536.0)?.unwrap_or_default();
-    Ok((0..layers).map(|i| (i + 1).is_multiple_of(step) && !dense.contains(&(i as f64))).collect())
+    let dense = config.usizes("mlp_only_layers", 0..=1 << 16)?.unwrap_or_default();
+    Ok((0..layers).map(|i| (i + 1).is_multiple_of(step) && !dense.contains(&i)).collect())
 }

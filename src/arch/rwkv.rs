@@ -58,8 +58,8 @@ fn refuse_others(config: &Config, hidden: usize) -> Result<()> {
     if config.get("attn").is_some() {
         return Err(config.unsupported("attn", "is not supported: layers with attention beside those without"));
     }
-    let widths = config.f64s_or_one("value_dim", 1.0..=MAX_HIDDEN as f64)?.unwrap_or_default();
-    if widths.iter().any(|width| *width != hidden as f64) {
+    let widths = config.usizes_or_one("value_dim", 1..=MAX_HIDDEN)?.unwrap_or_default();
+    if widths.iter().any(|width| *width != hidden) {
         let message = format!("is not supported with other values than the hidden_size of {hidden}");
         return Err(config.unsupported("value_dim", message));
     }

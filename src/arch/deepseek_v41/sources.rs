@@ -1,7 +1,5 @@
 //! Which layer reads what of which.
 
-use std::ops::RangeInclusive;
-
 use crate::arch::blocks::{MAX_CONTEXT, Sizes};
 use crate::arch::config::Config;
 use crate::arch::spec::{Candidates, FarEntries};
@@ -23,11 +21,9 @@ impl Sources {
     /// Those of all layers.
     pub fn all(config: &Config, sizes: &Sizes) -> Result<Vec<Self>> {
         const RATIOS: &str = "compress_ratios";
-        let list = |key, range: RangeInclusive<f64>| -> Result<Vec<usize>> {
-            Ok(config.f64s(key, range)?.unwrap_or_default().into_iter().map(|number| number as usize).collect())
-        };
-        let ratios = list(RATIOS, 0.0..=65_536.0)?;
-        let (makes, chooses) = (list("kv_source_layer_ids", 0.0..=1e6)?, list("index_source_layer_ids", 0.0..=1e6)?);
+        let list = |key, most| -> Result<Vec<usize>> { Ok(config.usizes(key, 0..=most)?.unwrap_or_default()) };
+        let ratios = list(RATIOS, 1 << 16)?;
+        let (makes, chooses) = (list("kv_source_layer_ids", 1 << 20)?, list("index_source_layer_ids", 1 << 20)?);
         let candidates = CandidateBlocks::read(config)?;
         let ratio_of = |layer: usize| ratios.get(layer).copied().unwrap_or(0);
         let (mut entries, mut keys, mut choice, mut left) = (None, None, None, None);

@@ -1,6 +1,7 @@
 //! Configurations good and bad.
 
 mod cases;
+mod extremes;
 mod faults;
 mod memory;
 mod prism;

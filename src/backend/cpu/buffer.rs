@@ -91,9 +91,18 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// A buffer of `len` floats with arbitrary content.
+    /// A buffer of `len` floats with arbitrary content, for a while.
     pub fn allocate(self: &Rc<Self>, len: usize) -> Result<Buffer> {
-        let class = size_class(len);
+        self.take(size_class(len), len)
+    }
+
+    /// The same for what is kept: nothing beside but the rest of a cache line.
+    pub fn allocate_exact(self: &Rc<Self>, len: usize) -> Result<Buffer> {
+        self.take(len.next_multiple_of(LINE), len)
+    }
+
+    /// A buffer of `len` of `class` floats.
+    fn take(self: &Rc<Self>, class: usize, len: usize) -> Result<Buffer> {
         let reused = self.free.borrow_mut().get_mut(&class).and_then(Vec::pop);
         let lines = match reused {
             Some(lines) => {
@@ -180,6 +189,9 @@ mod tests {
         let again = arena.allocate(990).unwrap();
         assert_eq!((again.as_ptr() as usize, arena.cached()), (address, 0));
         drop(again);
+        let exact = arena.allocate_exact(1000).unwrap();
+        assert_eq!((exact.len(), exact.lines.as_ref().unwrap().bytes()), (1000, 4032));
+        drop(exact);
         arena.trim();
         assert_eq!(arena.cached(), 0);
     }

@@ -36,7 +36,7 @@ pub(super) fn pool(cpu: &Cpu, x: &Tensor, ratio: usize, rows: &Rows, states: &mu
         let all: Vec<&[f32]> = before.chunks_exact(both).chain(own.chunks_exact(both)).collect();
         let (full, rest) = all.split_at(all.len() / ratio * ratio);
         members.extend(full);
-        state.history = rest.concat().as_slice().into();
+        state.history = Kept::copy(cpu, &rest.concat())?;
     }
     if members.is_empty() {
         return Ok(None);

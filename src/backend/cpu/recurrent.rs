@@ -9,7 +9,6 @@ use super::buffer::Buffer;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::kernels::{DeltaHead, DeltaKeep, StateSpaceHeads, StateSpaceKeep};
-use super::memory::{Charge, PROCESS};
 use super::tensor::Tensor;
 use crate::backend::{ConvData, DeltaInput, DeltaParams, Rows, ScanInput, ScanParams};
 use crate::error::{Error, Result};
@@ -25,21 +24,30 @@ pub(crate) struct State {
     pub(super) memory: Kept,
 }
 
-/// Numbers of a state, counted as memory in use, shared by all copies of it.
+/// Numbers of a state, shared by all copies of it.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Option<Rc<(Box<[f32]>, Charge)>>);
+pub(super) struct Kept(Option<Rc<Buffer>>);
+
+impl Kept {
+    /// A copy of these.
+    pub fn copy(cpu: &Cpu, numbers: &[f32]) -> Result<Self> {
+        let mut copy = cpu.arena.allocate_exact(numbers.len())?;
+        copy.copy_from_slice(numbers);
+        Ok(copy.into())
+    }
+}
 
 impl Deref for Kept {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.0.as_ref().map_or(&[], |kept| &kept.0)
+        self.0.as_ref().map_or(&[], |kept| kept)
     }
 }
 
-impl From<&[f32]> for Kept {
-    fn from(numbers: &[f32]) -> Self {
-        Self(Some(Rc::new((numbers.into(), PROCESS.charge(size_of_val(numbers))))))
+impl From<Buffer> for Kept {
+    fn from(numbers: Buffer) -> Self {
+        Self(Some(Rc::new(numbers)))
     }
 }
 
@@ -103,7 +111,7 @@ impl Conv {
                     }
                 }
             })?;
-            histories.push(padded[segment.len * channels..].into());
+            histories.push(Kept::copy(cpu, &padded[segment.len * channels..])?);
         }
         Ok((out, histories))
     }
@@ -154,14 +162,37 @@ pub(super) fn check(rows: &Rows, states: &[State], tensors: &[(&Tensor, usize)])
     Ok(())
 }
 
-/// The memory of a state to go on with.
-pub(super) fn memory_of(cpu: &Cpu, state: &State, size: usize) -> Result<Buffer> {
-    let mut memory = cpu.arena.allocate(size)?;
-    match state.memory.len() {
-        0 => memory.fill(0.0),
-        _ => memory.copy_from_slice(&state.memory),
+/// The memory that a step of one sequence begins with, and that which it leaves.
+pub(super) struct Step<'a> {
+    /// Empty before the first.
+    before: &'a [f32],
+    after: Disjoint<'a>,
+}
+
+impl<'a> Step<'a> {
+    /// Writes to `after`, which is as long as the memory.
+    pub fn new(before: &'a Kept, after: &'a mut Buffer) -> Result<Self> {
+        if !before.is_empty() && before.len() != after.len() {
+            return Err(Error::internal(format!("a memory of {} numbers, not {}", before.len(), after.len())));
+        }
+        Ok(Self { before, after: Disjoint::new(after) })
     }
-    Ok(memory)
+
+    /// A part of the memory that is left, which holds what the step begins with.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Disjoint::part`].
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
+        // SAFETY: the caller sees to it.
+        let after = unsafe { self.after.part(start, len) };
+        match self.before.get(start..start + len) {
+            Some(before) => after.copy_from_slice(before),
+            None => after.fill(0.0),
+        }
+        after
+    }
 }
 
 /// See [`Backend::gated_delta`](crate::backend::Backend::gated_delta).
@@ -183,8 +214,8 @@ pub(super) fn gated_delta(
     let (size, of_head) = (value_dim * key_dim, decays / heads);
     let (qkv, rates, steps, level) = (input.qkv.data(), input.rate.data(), input.step.data(), cpu.level);
     for (segment, state) in rows.segments().iter().zip(states) {
-        let mut memory = memory_of(cpu, state, heads * size)?;
-        let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
+        let mut after = cpu.arena.allocate_exact(heads * size)?;
+        let (shared, memories) = (Disjoint::new(&mut out), Step::new(&state.memory, &mut after)?);
         cpu.run(segment.len * heads * size > SERIAL_NUMBERS, heads, |_, head| {
             // SAFETY: no other call has this head.
             let memory = unsafe { memories.part(head * size, size) };
@@ -217,7 +248,7 @@ pub(super) fn gated_delta(
                 });
             }
         })?;
-        state.memory = (*memory).into();
+        state.memory = after.into();
     }
     Ok(Tensor::new(out, rows.len(), values))
 }
@@ -257,8 +288,8 @@ pub(super) fn state_space(
     let size = spec.head_dim * spec.state;
     let together = (SERIAL_NUMBERS / 4 / size.max(1)).clamp(1, heads);
     for (segment, state) in rows.segments().iter().zip(states) {
-        let mut memory = memory_of(cpu, state, heads * size)?;
-        let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
+        let mut after = cpu.arena.allocate_exact(heads * size)?;
+        let (shared, memories) = (Disjoint::new(&mut out), Step::new(&state.memory, &mut after)?);
         cpu.run(segment.len * heads * size > SERIAL_NUMBERS, heads.div_ceil(together), |_, chunk| {
             let first = chunk * together;
             let count = together.min(heads - first);
@@ -286,7 +317,7 @@ pub(super) fn state_space(
                 });
             }
         })?;
-        state.memory = (*memory).into();
+        state.memory = after.into();
     }
     Ok(Tensor::new(out, rows.len(), width))
 }
@@ -307,8 +338,8 @@ pub(super) fn recurrence(
     let together = (SERIAL_NUMBERS / 64).clamp(1, width.max(1));
     for (segment, state) in rows.segments().iter().zip(states) {
         let begins = state.memory.is_empty();
-        let mut memory = memory_of(cpu, state, width)?;
-        let (shared, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut memory));
+        let mut after = cpu.arena.allocate_exact(width)?;
+        let (shared, memories) = (Disjoint::new(&mut out), Step::new(&state.memory, &mut after)?);
         cpu.run(segment.len * width > SERIAL_NUMBERS, width.div_ceil(together), |_, chunk| {
             let first = chunk * together;
             let count = together.min(width - first);
@@ -330,7 +361,7 @@ pub(super) fn recurrence(
                 }
             }
         })?;
-        state.memory = (*memory).into();
+        state.memory = after.into();
     }
     Ok(Tensor::new(out, rows.len(), width))
 }

@@ -4,7 +4,7 @@ use super::Cpu;
 use super::disjoint::Disjoint;
 use super::elementwise::SERIAL_NUMBERS;
 use super::kernels::{TimeMixHead, TimeMixKeys};
-use super::recurrent::{State, check, memory_of};
+use super::recurrent::{Kept, State, Step, check};
 use super::tensor::Tensor;
 use crate::backend::{Rows, TimeMixInput, TimeMixParams};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub(super) fn token_shift(
             _ => first.copy_from_slice(&state.history),
         }
         others.copy_from_slice(&own[..others.len()]);
-        state.history = own[others.len()..].into();
+        state.history = Kept::copy(cpu, &own[others.len()..])?;
     }
     let (data, before) = (x.data(), &*before);
     let shifted = |share: &Vec<f32>| {
@@ -67,8 +67,9 @@ pub(super) fn time_mix(
     let (decay, rate, level) = (decay.data(), rate.data(), cpu.level);
     let (mut out, mut own) = (cpu.arena.allocate(rows.len() * width)?, cpu.arena.allocate(rows.len() * width)?);
     for (segment, state) in rows.segments().iter().zip(states) {
-        let mut memory = memory_of(cpu, state, heads * size)?;
-        let (outs, owns, memories) = (Disjoint::new(&mut out), Disjoint::new(&mut own), Disjoint::new(&mut memory));
+        let mut after = cpu.arena.allocate_exact(heads * size)?;
+        let (outs, owns) = (Disjoint::new(&mut out), Disjoint::new(&mut own));
+        let memories = Step::new(&state.memory, &mut after)?;
         cpu.run(segment.len * heads * size > SERIAL_NUMBERS, heads, |_, head| {
             // SAFETY: no other call has this head.
             let memory = unsafe { memories.part(head * size, size) };
@@ -94,7 +95,7 @@ pub(super) fn time_mix(
                 });
             }
         })?;
-        state.memory = (*memory).into();
+        state.memory = after.into();
     }
     Ok([Tensor::new(out, rows.len(), width), Tensor::new(own, rows.len(), width)])
 }

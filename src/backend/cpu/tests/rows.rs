@@ -125,7 +125,7 @@ fn memory_is_counted_kept_and_given_back() {
     assert!(cpu.memory().cached >= 4 << 20);
     cpu.trim();
     assert_eq!(cpu.memory().cached, 0);
-    let state = State { memory: Kept::from(&*vec![0.0; 2 << 20]), ..State::default() };
+    let state = State { memory: Kept::copy(cpu, &vec![0.0; 2 << 20]).unwrap(), ..State::default() };
     let copy = state.clone();
     assert!(cpu.memory().active >= 8 << 20, "states are counted");
     assert_eq!((state.bytes(), copy.bytes()), (8 << 20, 8 << 20));

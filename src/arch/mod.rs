@@ -46,6 +46,7 @@ mod minimax_m3;
 mod mistral3;
 mod moe;
 mod muse;
+mod muse_spark;
 mod names;
 mod nanbeige;
 mod nanochat;
@@ -192,6 +193,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("mistral4", deepseek::mistral4),
     ("mixtral", moe::mixtral),
     ("muse_glimmer", muse::glimmer),
+    ("muse_spark", muse_spark::spec),
     ("nanbeige", nanbeige::spec),
     ("nanochat", nanochat::spec),
     ("nemotron", dense::nemotron),

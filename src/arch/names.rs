@@ -70,6 +70,7 @@ impl Layer {
             norm(&mut input.norm, f);
         }
         self.output_scale.iter_mut().for_each(&mut *f);
+        self.stream_factors.iter_mut().flat_map(|factors| factors.iter_mut()).for_each(&mut *f);
         if let Some(gains) = &mut self.gains {
             [&mut gains.mixer, &mut gains.ffn, &mut gains.embedding].into_iter().for_each(&mut *f);
         }
@@ -215,7 +216,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
         Ffn::Moe(moe) => {
             f(&mut moe.router.name);
             optional_linear(&mut moe.balance, f);
-            let norms = [&mut moe.router_norm, &mut moe.norm, &mut moe.post_norm];
+            let norms = [&mut moe.router_norm, &mut moe.norm, &mut moe.expert_norm, &mut moe.post_norm];
             norms.into_iter().for_each(|norm| optional_norm(norm, f));
             let routing = &mut moe.routing;
             routing.correction.iter_mut().chain(&mut routing.expert_scale).for_each(&mut *f);
@@ -246,7 +247,7 @@ fn mlp(mlp: &mut Mlp, f: &mut dyn FnMut(&mut String)) {
 }
 
 fn norm(norm: &mut Norm, f: &mut dyn FnMut(&mut String)) {
-    norm.weights.iter_mut().chain(&mut norm.times).chain(&mut norm.bias).for_each(f);
+    norm.weights.iter_mut().chain(&mut norm.times).chain(&mut norm.bias).chain(&mut norm.input).for_each(f);
 }
 
 fn optional_norm(slot: &mut Option<Norm>, f: &mut dyn FnMut(&mut String)) {

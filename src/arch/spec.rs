@@ -80,6 +80,9 @@ pub struct Spec {
     pub head: Option<Linear>,
     /// Whether a checkpoint may lack the head, and then uses the embedding table.
     pub head_optional: bool,
+    /// Whether the residual stream is f32, whatever the weights are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wide_stream: bool,
     /// Factor of logits, usually 1.
     pub logit_scale: f32,
     /// Name of a tensor with one number that logits are multiplied by, too.
@@ -142,6 +145,10 @@ pub struct Layer {
     pub gains: Option<Gains>,
     /// How the layer takes in its part of [`Spec::per_layer_inputs`].
     pub per_layer_input: Option<PerLayerInput>,
+    /// Names of tensors, `[hidden]`: factors of the residual stream where what the mixer gives is added, and where what the
+    /// feed-forward block gives is. Only in sequence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_factors: Option<Box<[String; 2]>>,
     /// Name of a tensor with one number that the layer's output is multiplied by.
     pub output_scale: Option<String>,
     /// How the layer goes on with [`Spec::streams`].
@@ -361,6 +368,9 @@ pub struct Norm {
     pub times: Option<String>,
     /// Name of the tensor of the bias, as large as the weight's.
     pub bias: Option<String>,
+    /// Name of a tensor, `[size]`, that numbers are multiplied by before they are normed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// Width that is normalised.
     pub size: usize,
     /// Heads that have weights of their own, in one tensor `[heads, size]` or in one each. 1 when all share one.
@@ -436,6 +446,7 @@ impl Layer {
             }
         }
         all.extend(self.output_scale.clone());
+        all.extend(self.stream_factors.iter().flat_map(|factors| factors.iter().cloned()));
         all.extend(self.gains.iter().flat_map(|gains| [&gains.mixer, &gains.ffn, &gains.embedding].map(String::clone)));
         all.extend(self.altup.iter().flat_map(|altup| altup.output_scale.clone()));
         all.extend(self.queries().map(|query| query.query.clone()));
@@ -509,7 +520,7 @@ impl Ffn {
             Self::Dense(mlp) => return mlp.norm.iter().collect(),
             Self::Linear(_) | Self::ChannelMix(_) | Self::None => return Vec::new(),
         };
-        let own = [&moe.router_norm, &moe.norm, &moe.post_norm];
+        let own = [&moe.router_norm, &moe.norm, &moe.expert_norm, &moe.post_norm];
         let shared = moe.shared.iter().flat_map(|shared| [&shared.norm, &shared.post_norm]);
         let narrow = moe.narrowing.iter().map(|narrowing| &narrowing.norm);
         own.into_iter().chain(shared).chain(narrow).flatten().collect()

@@ -169,6 +169,9 @@ pub(crate) trait Backend: Sized + 'static {
     /// `x * sigmoid(gate)`; the gate is as wide as `x`, or has a number for each of equal parts of a row.
     fn sigmoid_gate(&self, x: &Self::Tensor, gate: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// The same numbers in f32, whatever format activations have.
+    fn widen(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
     /// `x * factor`.
     fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
 

@@ -196,6 +196,8 @@ pub(crate) struct RoutingParams<'a, B: Backend> {
     pub correction: Option<&'a B::Vector>,
     /// Factors of the experts' weights.
     pub expert_scale: Option<&'a B::Vector>,
+    /// Norm of what each expert gives, before it is weighed.
+    pub norm: Option<&'a B::Norm>,
 }
 
 /// A part of what heads are joined of.

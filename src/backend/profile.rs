@@ -377,6 +377,10 @@ impl<B: Backend> Backend for Profiled<B> {
         })
     }
 
+    fn widen(&self, x: &B::Tensor) -> Result<B::Tensor> {
+        self.tensor("widen", 0, |inner| inner.widen(x))
+    }
+
     fn match_magnitude(&self, x: &B::Tensor, like: &B::Tensor) -> Result<B::Tensor> {
         self.tensor("match_magnitude", 0, |inner| inner.match_magnitude(x, like))
     }
@@ -495,8 +499,8 @@ impl<B: Backend> Backend for Profiled<B> {
         experts: &Self::Experts,
         routing: &RoutingParams<'_, Self>,
     ) -> Result<B::Tensor> {
-        let RoutingParams { rule, correction, expert_scale } = *routing;
-        let routing = RoutingParams { rule, correction, expert_scale };
+        let RoutingParams { rule, correction, expert_scale, norm } = *routing;
+        let routing = RoutingParams { rule, correction, expert_scale, norm };
         // Those of one row: which experts rows have in common only the device knows.
         let bytes = experts.bytes * rule.top_k;
         self.tensor("experts", bytes, |inner| inner.experts(x, logits, &experts.linear, &routing))

@@ -75,6 +75,7 @@ impl<B: Backend> Decoder<B> {
         let scaled = |x: B::Tensor, factor: f32| if factor == 1.0 { Ok(x) } else { backend.scale(&x, factor) };
         let x = scaled(backend.embed(&self.embedding, ids)?, spec.embedding_scale)?;
         let x = self.norm(&x, self.embedding_norm.as_ref())?;
+        let x = if spec.wide_stream { backend.widen(&x)? } else { x };
         let (Some(inputs), Some(input)) = (&self.per_layer_inputs, &spec.per_layer_inputs) else {
             // A device that picked them has to tell.
             let ids = match (&spec.ngrams, ids) {
@@ -252,7 +253,7 @@ impl<B: Backend> Decoder<B> {
         let h = match (&layer.beside, &spec.beside) {
             (Some(beside), Some(beside_spec)) => {
                 let normed = self.norm(x, layer.mixer_norm.as_ref())?;
-                let mut h = x.clone();
+                let mut h = self.kept(layer, 0, x)?;
                 for (mixer, mixer_spec) in [(beside, beside_spec), (&layer.mixer, &spec.mixer)] {
                     let (first, last) = mixer.projections()?;
                     let input = backend.linear(&normed, first)?;
@@ -268,7 +269,13 @@ impl<B: Backend> Decoder<B> {
                 let mixed = recurrent(index, rows, sequences, |states| {
                     time_mix::time_mix(backend, mix, mix_spec, &normed, values, rows, states)
                 })?;
-                self.project_add(x, &mixed, &mix.output, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?
+                self.project_add(
+                    &self.kept(layer, 0, x)?,
+                    &mixed,
+                    &mix.output,
+                    layer.mixer_post_norm.as_ref(),
+                    layer.branch_scales[0],
+                )?
             }
             _ => {
                 let (first, last) = layer.mixer.projections()?;
@@ -277,7 +284,8 @@ impl<B: Backend> Decoder<B> {
                     None => backend.linear(x, first)?,
                 };
                 let mixed = self.mix(&layer.mixer, &spec.mixer, &input, index, rows, sequences)?;
-                self.project_add(x, &mixed, last, layer.mixer_post_norm.as_ref(), layer.branch_scales[0])?
+                let post = layer.mixer_post_norm.as_ref();
+                self.project_add(&self.kept(layer, 0, x)?, &mixed, last, post, layer.branch_scales[0])?
             }
         };
         carried.aside = match (&layer.shortcut, &spec.shortcut) {
@@ -295,6 +303,7 @@ impl<B: Backend> Decoder<B> {
                     |sequence| sequence.recurrent_ffn(index),
                     |states| time_mix::channel_mix(backend, mix, &normed, rows, states),
                 )?;
+                let h = self.kept(layer, 1, &h)?;
                 self.project_add(&h, &hidden, &mix.value, layer.ffn_post_norm.as_ref(), layer.branch_scales[1])
             }
             _ => self.run_ffn(layer, spec, h),
@@ -305,11 +314,10 @@ impl<B: Backend> Decoder<B> {
         let backend = &*self.backend;
         let (norm, post) = (layer.ffn_norm.as_ref(), layer.ffn_post_norm.as_ref());
         let scale = layer.branch_scales[1];
+        let plain = post.is_none() && scale == 1.0 && layer.stream_factors.is_none();
         match (&layer.ffn, norm) {
             (Ffn::None, _) => Ok(h),
-            (Ffn::Dense(mlp), Some(norm))
-                if mlp.gated && mlp.interleaved.is_none() && mlp.norm.is_none() && post.is_none() && scale == 1.0 =>
-            {
+            (Ffn::Dense(mlp), Some(norm)) if plain && mlp.gated && mlp.interleaved.is_none() && mlp.norm.is_none() => {
                 backend.gated_mlp(&h, norm, &mlp.gate_up, &mlp.down, mlp.activation)
             }
             (Ffn::Dense(mlp), norm) => {
@@ -318,11 +326,11 @@ impl<B: Backend> Decoder<B> {
                     None => backend.linear(&h, &mlp.gate_up)?,
                 };
                 let hidden = ffn::activated(backend, mlp, &first)?;
-                self.project_add(&h, &hidden, &mlp.down, post, scale)
+                self.project_add(&self.kept(layer, 1, &h)?, &hidden, &mlp.down, post, scale)
             }
             (block, norm) => {
                 let y = ffn::ffn(backend, block, &spec.ffn, &self.norm(&h, norm)?)?;
-                self.add_branch(&h, y, post, scale)
+                self.add_branch(&self.kept(layer, 1, &h)?, y, post, scale)
             }
         }
     }
@@ -343,6 +351,15 @@ impl<B: Backend> Decoder<B> {
 
     pub(super) fn norm(&self, x: &B::Tensor, norm: Option<&B::Norm>) -> Result<B::Tensor> {
         norm.map_or_else(|| Ok(x.clone()), |norm| self.backend.norm(x, norm))
+    }
+
+    /// What is kept of the residual stream where a block's output is added: that of the mixer (0), or of the feed-forward
+    /// block (1).
+    fn kept(&self, layer: &Layer<B>, block: usize, x: &B::Tensor) -> Result<B::Tensor> {
+        match layer.stream_factors.as_deref().and_then(|factors| factors.get(block)) {
+            Some(factors) => self.backend.scale_columns(x, factors),
+            None => Ok(x.clone()),
+        }
     }
 
     /// `residual + scale * post(linear(x))`.

@@ -44,7 +44,11 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
         Some(norm) => backend.norm(x, norm),
         None => Ok(x.clone()),
     };
-    let mut logits = backend.linear(&norm(&moe.router_norm, x)?, &moe.router)?;
+    let mut logits = norm(&moe.router_norm, x)?;
+    if spec.wide_router {
+        logits = backend.widen(&logits)?;
+    }
+    logits = backend.linear(&logits, &moe.router)?;
     if spec.routing.temperature != 1.0 {
         logits = backend.scale(&logits, 1.0 / spec.routing.temperature)?;
     }
@@ -52,11 +56,12 @@ fn moe<B: Backend>(backend: &B, moe: &Moe<B>, spec: &spec::Moe, x: &B::Tensor) -
         rule: &spec.routing,
         correction: moe.correction.as_ref(),
         expert_scale: moe.expert_scale.as_ref(),
+        norm: moe.expert_norm.as_ref(),
     };
-    let mut seen = norm(&moe.norm, x)?;
-    if let Some(narrowing) = &moe.narrowing {
-        seen = backend.linear(&seen, &narrowing.down)?;
-    }
+    let seen = match &moe.narrowing {
+        Some(narrowing) => norm(&moe.norm, &backend.linear(x, &narrowing.down)?)?,
+        None => norm(&moe.norm, x)?,
+    };
     let mut chosen = backend.experts(&seen, &logits, &moe.experts, &routing)?;
     if let Some(narrowing) = &moe.narrowing {
         chosen = backend.linear(&norm(&narrowing.norm, &chosen)?, &narrowing.up)?;

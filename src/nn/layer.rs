@@ -17,6 +17,8 @@ pub(super) struct Layer<B: Backend> {
     pub ffn_norm: Option<B::Norm>,
     pub ffn_post_norm: Option<B::Norm>,
     pub per_layer_input: Option<PerLayerInput<B>>,
+    /// Factors of the residual stream where what the mixer, and where what the feed-forward block gives is added.
+    pub stream_factors: Option<Box<[B::Vector; 2]>>,
     pub output_scale: f32,
     /// Factors of what mixer and feed-forward block add to the residual stream.
     pub branch_scales: [f32; 2],
@@ -296,6 +298,7 @@ pub(super) struct Moe<B: Backend> {
     pub norm: Option<B::Norm>,
     pub narrowing: Option<Narrowing<B>>,
     pub experts: B::Experts,
+    pub expert_norm: Option<B::Norm>,
     pub post_norm: Option<B::Norm>,
     pub shared: Option<SharedExpert<B>>,
 }

@@ -13,7 +13,7 @@ use super::layer::{
 use crate::arch::spec::{self, Activation, Spec};
 use crate::backend::{Backend, ConvData, ExpertsData, StackData};
 use crate::error::{Error, Result};
-use crate::weights::{self, LinearData, Tensors};
+use crate::weights::{self, LinearData, NormData, Tensors};
 
 /// A decoder under construction.
 pub(crate) struct Builder<B: Backend> {
@@ -81,7 +81,7 @@ impl<B: Backend> Builder<B> {
             self.backend.load_vector(numbers)
         });
         let unused = unused.transpose()?;
-        let final_norm = self.norm(&spec.final_norm)?;
+        let final_norm = self.stream_norm(&spec.final_norm)?;
         let residual_query = spec.residual_query.as_ref().map(|query| self.residual_query(query)).transpose()?;
         let Start { embedding, embedding_norm, positions, per_layer_inputs, ngrams, widen, narrow } =
             self.start.take().ok_or_else(|| Error::internal("a decoder was finished twice"))?;
@@ -153,16 +153,21 @@ impl<B: Backend> Builder<B> {
             branch_scales[1] *= gain(&gains.ffn)?;
             embedding_scale = Some(gain(&gains.embedding)?);
         }
+        let stream_factors = layer.stream_factors.as_ref().map(|names| {
+            let vector = |name: &String| self.vector(name, self.spec.hidden);
+            Ok::<_, Error>(Box::new([vector(&names[0])?, vector(&names[1])?]))
+        });
         Ok(Layer {
             mixer: self.mixer(&layer.mixer)?,
             beside: layer.beside.as_ref().map(|mixer| self.mixer(mixer)).transpose()?,
-            mixer_norm: self.optional_norm(&layer.mixer_norm)?,
+            mixer_norm: layer.mixer_norm.as_ref().map(|norm| self.stream_norm(norm)).transpose()?,
             mixer_post_norm: self.optional_norm(&layer.mixer_post_norm)?,
             ffn: self.ffn(&layer.ffn)?,
             shortcut: layer.shortcut.as_ref().map(|ffn| self.ffn(ffn)).transpose()?,
-            ffn_norm: self.optional_norm(&layer.ffn_norm)?,
+            ffn_norm: layer.ffn_norm.as_ref().map(|norm| self.stream_norm(norm)).transpose()?,
             ffn_post_norm: self.optional_norm(&layer.ffn_post_norm)?,
             per_layer_input,
+            stream_factors: stream_factors.transpose()?,
             output_scale,
             branch_scales,
             embedding_scale,
@@ -496,6 +501,7 @@ impl<B: Backend> Builder<B> {
             norm: self.optional_norm(&moe.norm)?,
             narrowing: moe.narrowing.as_ref().map(narrowing).transpose()?,
             experts: self.backend.load_experts(&data)?,
+            expert_norm: self.optional_norm(&moe.expert_norm)?,
             post_norm: self.optional_norm(&moe.post_norm)?,
             shared: moe.shared.as_ref().map(shared).transpose()?,
         })
@@ -519,6 +525,12 @@ impl<B: Backend> Builder<B> {
 
     fn norm(&self, norm: &spec::Norm) -> Result<B::Norm> {
         self.backend.load_norm(&weights::norm(&self.tensors, norm)?)
+    }
+
+    /// A norm of the residual stream.
+    fn stream_norm(&self, norm: &spec::Norm) -> Result<B::Norm> {
+        let data = weights::norm(&self.tensors, norm)?;
+        self.backend.load_norm(&NormData { narrow: self.spec.wide_stream, ..data })
     }
 
     fn optional_norm(&self, norm: &Option<spec::Norm>) -> Result<Option<B::Norm>> {

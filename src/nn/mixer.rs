@@ -23,7 +23,11 @@ impl<B: Backend> Decoder<B> {
         match (mixer, spec) {
             (Mixer::Attention(attention), spec::Mixer::Attention(spec)) => {
                 let attended = self.attend(attention, spec, input, index, rows, sequences)?;
-                self.norm(&attended, attention.output_norm.as_ref())
+                match spec.gate {
+                    // Normed before the gate.
+                    Some(_) => Ok(attended),
+                    None => self.norm(&attended, attention.output_norm.as_ref()),
+                }
             }
             (Mixer::Latent(latent), spec::Mixer::Latent(spec)) => {
                 latent::latent(backend, latent, spec, input, index, rows, sequences)
@@ -128,6 +132,7 @@ impl<B: Backend> Decoder<B> {
         };
         let own = (spec.heads + 2 * spec.kv_heads) * spec.head_dim;
         let attended = backend.attention(&backend.columns(qkv, 0..own)?, &params, rows, &mut caches)?;
+        let attended = self.norm(&attended, attention.output_norm.as_ref())?;
         let gates = |width: usize| backend.columns(qkv, own..own + width);
         match gate {
             Gate::Sigmoid => backend.sigmoid_gate(&attended, &gates(spec.heads * spec.head_dim)?),

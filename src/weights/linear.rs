@@ -98,9 +98,10 @@ pub(crate) fn norm(tensors: &Tensors, spec: &Norm) -> Result<NormData> {
         false => spec.weights.iter().map(numbers).collect::<Result<_>>()?,
     };
     let vector = |name: &String| floats(tensors, name, &[spec.size]).cloned();
-    let (times, bias) = (spec.times.as_ref().map(vector).transpose()?, spec.bias.as_ref().map(numbers).transpose()?);
+    let (times, input) = (spec.times.as_ref().map(vector).transpose()?, spec.input.as_ref().map(vector).transpose()?);
+    let bias = spec.bias.as_ref().map(numbers).transpose()?;
     let Norm { kind, size, heads, epsilon, offset, factor, .. } = *spec;
-    Ok(NormData { kind, weights, times, bias, size, heads, epsilon, offset, factor })
+    Ok(NormData { kind, weights, times, bias, input, size, heads, epsilon, offset, factor, narrow: false })
 }
 
 /// The weight of a norm of each head that is one number for each.

@@ -217,6 +217,8 @@ pub(crate) struct NormData {
     pub times: Option<TensorView>,
     /// As many numbers as the weight has.
     pub bias: Option<TensorView>,
+    /// `[size]`; numbers are multiplied by it before they are normed.
+    pub input: Option<TensorView>,
     /// Width that is normalised.
     pub size: usize,
     /// Heads with weights of their own.
@@ -227,6 +229,8 @@ pub(crate) struct NormData {
     pub offset: f32,
     /// Factor of the weight.
     pub factor: f32,
+    /// Whether the result has the number format of the weight instead of that of what is normed.
+    pub narrow: bool,
 }
 
 #[cfg(test)]
@@ -240,11 +244,13 @@ impl NormData {
             weights,
             times: None,
             bias: None,
+            input: None,
             size,
             heads: 1,
             epsilon,
             offset: 0.0,
             factor: 1.0,
+            narrow: false,
         }
     }
 }

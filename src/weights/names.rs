@@ -92,7 +92,7 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
         }
     }
     for norm in spec.norms() {
-        names.extend(norm.weights.iter().chain(&norm.times).chain(&norm.bias).cloned());
+        names.extend(norm.weights.iter().chain(&norm.times).chain(&norm.bias).chain(&norm.input).cloned());
     }
     names.extend(spec.vectors());
     names

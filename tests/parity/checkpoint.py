@@ -110,6 +110,9 @@ class Checkpoint:
         # mlx-lm's Kimi K3 reads these numbers themselves.
         if path.endswith("_res_proj"):
             return None
+        # mlx-lm brings what Muse Spark's head reads into the format of the head's numbers, codes included.
+        if self.config["model_type"] == "muse_spark" and path == "lm_head":
+            return None
         layer = quantization.get(path)
         layer = layer if isinstance(layer, dict) else quantization
         mode, bits, group = layer.get("mode", "affine"), layer["bits"], layer["group_size"]

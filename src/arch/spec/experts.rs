@@ -14,15 +14,21 @@ pub struct Moe {
     pub router: Linear,
     /// Norm of what the router sees, where that is not what the experts see.
     pub router_norm: Option<Norm>,
+    /// Whether logits are computed in f32, whatever the activations are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wide_router: bool,
     /// How logits become choices and weights.
     pub routing: Routing,
-    /// Norm of what the experts see.
+    /// Norm of what the experts see, narrowed already.
     pub norm: Option<Norm>,
     /// How the experts' input is narrowed and their output widened again, where they are narrower than the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub narrowing: Option<Narrowing>,
     /// The experts; tensors are stacked, `[experts, outputs, inputs]`.
     pub mlp: Mlp,
+    /// Norm of what each expert gives, before it is weighed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expert_norm: Option<Norm>,
     /// Norm of what the experts give.
     pub post_norm: Option<Norm>,
     /// An expert that every row goes through.

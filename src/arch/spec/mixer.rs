@@ -291,7 +291,7 @@ pub struct Attention {
     pub second_look: Option<Box<SecondLook>>,
     /// The output projection, `[hidden, heads * head_dim]`.
     pub output: Linear,
-    /// Norm of what goes into the output projection.
+    /// Norm of what attention gives, before the gate: of all heads together, or of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_norm: Option<Box<Norm>>,
     /// Norm of queries: over each head, or over all heads together when it is as wide as they are.

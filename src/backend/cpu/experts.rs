@@ -6,6 +6,7 @@ use super::activation::activate;
 use super::elementwise::silu;
 use super::linear::Linear;
 use super::matmul::linear;
+use super::norm::norm;
 use super::routing::choose;
 use super::simd::Level;
 use super::tensor::Tensor;
@@ -111,6 +112,10 @@ pub(super) fn experts(
             (activation, gated) => activate(cpu, &hidden, activation, gated)?,
         };
         let y = linear(cpu, &hidden, down)?;
+        let y = match routing.norm {
+            Some(by) => norm(cpu, &y, by)?,
+            None => y,
+        };
         for (visit, y) in visits.iter().zip(y.data().chunks_exact(width)) {
             let out = &mut given[(visit.row * rule.top_k + visit.choice) * width..][..width];
             let weight = if rule.weighs_input { 1.0 } else { visit.weight };

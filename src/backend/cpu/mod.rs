@@ -216,6 +216,11 @@ impl Backend for Cpu {
         activation::sigmoid_gate(self, x, gate)
     }
 
+    fn widen(&self, x: &Tensor) -> Result<Tensor> {
+        // Activations are f32.
+        Ok(x.clone())
+    }
+
     fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
         activation::scale(self, x, factor)
     }

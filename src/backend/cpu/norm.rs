@@ -16,6 +16,8 @@ pub(crate) struct Norm {
     pub(super) weight: Vec<f32>,
     pub(super) epsilon: f32,
     bias: Vec<f32>,
+    /// Factors before anything else happens; none where all are 1.
+    input: Vec<f32>,
     kind: NormKind,
     size: usize,
     _charge: Charge,
@@ -47,8 +49,9 @@ impl Norm {
             }
         }
         let bias = data.bias.as_ref().map_or(Ok(Vec::new()), |bias| widen(level, bias, size * heads))?;
-        let charge = PROCESS.charge(size_of_val(weight.as_slice()) + size_of_val(bias.as_slice()));
-        Ok(Self { weight, epsilon, bias, kind, size, _charge: charge })
+        let input = data.input.as_ref().map_or(Ok(Vec::new()), |input| widen(level, input, size))?;
+        let charge = PROCESS.charge((weight.len() + bias.len() + input.len()) * size_of::<f32>());
+        Ok(Self { weight, epsilon, bias, input, kind, size, _charge: charge })
     }
 
     /// Width that is normalised.
@@ -58,14 +61,23 @@ impl Norm {
 
     /// Whether all pieces share one weight and nothing but the root mean square counts.
     pub(super) fn is_simple(&self) -> bool {
-        self.kind == NormKind::Rms && self.bias.is_empty() && self.weight.len() == self.size
+        self.kind == NormKind::Rms && self.bias.is_empty() && self.input.is_empty() && self.weight.len() == self.size
     }
 
     /// Norms pieces of the norm's size; where heads have weights of their own, the first is the first head's.
     pub(super) fn apply(&self, level: Level, x: &[f32], out: &mut [f32]) {
+        if !self.input.is_empty() {
+            let scaled: Vec<f32> = x.iter().zip(self.input.iter().cycle()).map(|(x, factor)| x * factor).collect();
+            return self.apply_scaled(level, &scaled, out);
+        }
         if self.is_simple() {
             return level.run(NormRows { x, weight: &self.weight, epsilon: self.epsilon, out });
         }
+        self.apply_scaled(level, x, out);
+    }
+
+    /// [`apply`](Self::apply) behind the factors.
+    fn apply_scaled(&self, level: Level, x: &[f32], out: &mut [f32]) {
         level.run(NormPieces {
             x,
             size: self.size,

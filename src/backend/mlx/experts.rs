@@ -241,6 +241,10 @@ pub(super) fn experts(x: &Array, logits: &Array, experts: &Experts, routing: &Ro
     } else {
         experts.apply(&x.expand_dims_axes(&[-2, -3])?, &chosen, false)?.squeeze_axes(&[-2])?
     };
+    let y = match routing.norm {
+        Some(norm) => norm.apply(&y)?,
+        None => y,
+    };
     let mut y = y.multiply(own.expand_dims(-1)?)?.sum_axis(1, false)?;
     if let Some(idle) = idle {
         y = y.add(x.multiply(idle)?)?;

@@ -218,6 +218,10 @@ impl Backend for Mlx {
         self.run(|| Ok(activation::sigmoid_gate(&x.0, &gate.0)?.into()))
     }
 
+    fn widen(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(|| Ok(activation::wide(&x.0)?.into()))
+    }
+
     fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
         self.run(|| Ok(activation::scale(&x.0, factor)?.into()))
     }

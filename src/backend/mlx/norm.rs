@@ -14,6 +14,10 @@ pub(crate) struct Norm {
     /// `[size]`, or `[heads, size]` where heads have weights of their own; 1 when absent.
     weight: Option<Array>,
     bias: Option<Array>,
+    /// `[size]`, factors before anything else happens.
+    input: Option<Array>,
+    /// The result's format, where it is not that of what is normed.
+    narrow: Option<Dtype>,
     size: i32,
     heads: i32,
     epsilon: f32,
@@ -48,10 +52,12 @@ impl Norm {
             _ => float(raw::from_view(bias)?.reshape(&[heads, size])?),
         };
         let bias = data.bias.as_ref().map(bias).transpose()?;
-        for array in weight.iter().chain(&bias) {
+        let input = data.input.as_ref().map(|input| float(raw::from_view(input)?)).transpose()?;
+        for array in weight.iter().chain(&bias).chain(&input) {
             array.eval()?;
         }
-        Ok(Self { kind: data.kind, weight, bias, size, heads, epsilon: data.epsilon })
+        let narrow = weight.as_ref().filter(|_| data.narrow).map(Array::dtype);
+        Ok(Self { kind: data.kind, weight, bias, input, narrow, size, heads, epsilon: data.epsilon })
     }
 
     /// Width that is normalised, of all heads that have weights of their own.
@@ -60,21 +66,27 @@ impl Norm {
     }
 
     /// Normalises pieces of the last dimension, which is a multiple of the norm's size, or one for each head in the
-    /// dimension before it. The result has the shape and dtype of `x`.
+    /// dimension before it. The result has the shape of `x`, and its dtype unless it is to be narrow.
     pub fn apply(&self, x: &Array) -> Result<Array> {
+        let dtype = self.narrow.unwrap_or(x.dtype());
         let last = x.shape().last().copied().unwrap_or(0);
         if last == self.size {
-            return cast(self.pieces(x)?, x.dtype());
+            return cast(self.pieces(x)?, dtype);
         }
         if last % self.width() != 0 {
             return Err(Fault::internal(format!("a norm of {} numbers over rows of {last}", self.width())));
         }
         let pieces = if self.heads > 1 { vec![-1, self.heads, self.size] } else { vec![-1, self.size] };
         let y = self.pieces(&x.reshape(&pieces)?)?.reshape(x.shape())?;
-        cast(y, x.dtype())
+        cast(y, dtype)
     }
 
     fn pieces(&self, x: &Array) -> Result<Array> {
+        let scaled = match &self.input {
+            Some(input) => Some(x.multiply(cast(input.reshape(input.shape())?, x.dtype())?)?),
+            None => None,
+        };
+        let x = scaled.as_ref().unwrap_or(x);
         let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
         let fused = weight.filter(|_| self.heads == 1);
         let normed = match self.kind {

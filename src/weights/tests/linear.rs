@@ -17,6 +17,7 @@ fn of_size(size: usize) -> Norm {
         by_head: false,
         times: None,
         bias: None,
+        input: None,
         size,
         heads: 1,
         epsilon: 0.0,

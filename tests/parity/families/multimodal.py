@@ -1,6 +1,6 @@
 """Families of which the text part runs."""
 
-from .common import BASE, GEMMA4, LATENT, LFM, MINISTRAL, MOE, YARN
+from .common import BASE, GEMMA4, LATENT, LFM, MINISTRAL, MOE, YARN, sliding
 
 MINIMAX_M3 = {
     "model_type": "minimax_m3", "num_hidden_layers": 3, "head_dim": 16, "intermediate_size": 64,
@@ -10,6 +10,14 @@ MINIMAX_M3 = {
         "sparse_num_index_heads": 2, "sparse_index_dim": 16, "sparse_block_size": 4, "sparse_topk_blocks": 3,
         "sparse_local_block": 1, "sparse_attention_freq": [0, 1, 1],
     },
+}  # fmt: skip
+
+MUSE_SPARK = {
+    "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    "vocab_size": 96, "rms_norm_eps": 0.01, "post_norm_eps": 0.02, "rope_parameters": {"rope_theta": 10000.0},
+    "layer_rope_theta": [10000.0, 10000.0, 0.0, 10000.0], "layer_types": sliding(4, [2]), "sliding_window": 9,
+    "final_logit_softcapping": 3.0, "output_multiplier": 0.5, "num_local_experts": 6, "num_experts_per_tok": 3,
+    "moe_hidden_size": 32, "moe_intermediate_size": 64,
 }  # fmt: skip
 
 KIMI_K3 = {
@@ -92,6 +100,25 @@ FAMILIES = {
             "model_type": "kimi_k3", "attn_res_block_size": None, "num_experts": None, "num_hidden_layers": 3,
             "activation_situ_linear_beta": 1.5, "mla_use_output_gate": True,
         },
+    }),
+    "muse_spark": (
+        "text part; gated attention with norms of all heads, narrow experts normed one by one, weighed residual streams", [
+            "model_type", "vision_config", "image_token_id", "out_hidden_size", "projector_hidden_size",
+            "num_shared_experts", "mlp_layer_types",
+        ], {
+        "plain": {"text_config": MUSE_SPARK},
+        "other": {"text_config": MUSE_SPARK | {
+            "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32,
+            "rms_norm_eps": 0.05, "post_norm_eps": 0.5, "rope_parameters": {"rope_theta": 500.0, "rope_type": "default"},
+            "layer_rope_theta": [0.0, 500.0, 500.0], "layer_types": sliding(3, [0, 1]), "sliding_window": 7,
+            "final_logit_softcapping": 7.0, "output_multiplier": 1.5, "num_local_experts": 4, "num_experts_per_tok": 2,
+            "moe_hidden_size": 96, "moe_intermediate_size": 32, "qk_scale_factor": 2.0, "routed_scaling_factor": 2.5,
+            "num_shared_experts": 0, "mlp_layer_types": ["sparse"] * 3,
+        }},
+        "sliding": {"text_config": MUSE_SPARK | {
+            "num_hidden_layers": 2, "layer_rope_theta": [10000.0, 10000.0], "layer_types": ["sliding_attention"] * 2,
+            "num_experts_per_tok": 1, "post_norm_eps": 0.2,
+        }},
     }),
     "minimax_m3_vl": ("text part; chosen blocks of positions; experts with clipped gates", ["model_type"], {
         "plain": {"text_config": BASE | MINIMAX_M3 | {"partial_rotary_factor": 0.25}},

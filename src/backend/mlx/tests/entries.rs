@@ -71,11 +71,13 @@ fn both_backends_mix_streams_alike() {
             weights: Vec::new(),
             times: None,
             bias: None,
+            input: None,
             size,
             heads: 1,
             epsilon: 1e-6,
             offset: 0.0,
             factor: 1.0,
+            narrow: false,
         };
         let (inputs, base) = (mixing.inputs(), random.floats(mixing.inputs()));
         let mixture = LinearData::of_numbers("test", inputs, all, random.floats(inputs * all).into_iter(), Some(base));

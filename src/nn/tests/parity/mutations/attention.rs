@@ -105,10 +105,19 @@ pub(super) const CHANGES: Changes = &[
         attention.strided = false;
         Some(())
     }),
+    ("epsilon of the norm before the gate", |spec| {
+        let attention = find(spec, |attention| attention.gate.is_some())?;
+        epsilon(attention.output_norm.as_mut()?)
+    }),
     ("gate of attention dropped", |spec| {
         let attention = find(spec, |attention| attention.gate.is_some())?;
         attention.gate = None;
         let rows = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+        if let [all] = attention.qkv.as_mut_slice() {
+            all.part = Some((0, all.outputs));
+            all.outputs = rows;
+            return Some(());
+        }
         let mut kept = 0;
         attention.qkv.retain(|part| {
             kept += part.outputs;

@@ -19,6 +19,14 @@ pub(super) const CHANGES: Changes = &[
     ("cap of the router", |spec| drop_it(&mut moe(spec)?.routing.softcap)),
     ("balance of experts dropped", |spec| drop_it(&mut moe(spec)?.balance)),
     ("norm of narrow experts", |spec| epsilon(moe(spec)?.narrowing.as_mut()?.norm.as_mut()?)),
+    ("epsilon of the norm of narrow input", |spec| {
+        let moe = moe(spec)?;
+        moe.narrowing.as_ref()?;
+        epsilon(moe.norm.as_mut()?)
+    }),
+    ("norm of each expert skipped", |spec| drop_it(&mut moe(spec)?.expert_norm)),
+    ("epsilon of the norm of each expert", |spec| epsilon(moe(spec)?.expert_norm.as_mut()?)),
+    ("factors before the norm of each expert dropped", |spec| drop_it(&mut moe(spec)?.expert_norm.as_mut()?.input)),
     ("one expert less", |spec| {
         let routing = &mut moe(spec)?.routing;
         (routing.top_k > 1).then(|| routing.top_k -= 1)

@@ -15,5 +15,16 @@ pub(super) const CHANGES: Changes = &[
     ("mixer post norm skipped", |spec| drop_it(&mut first(spec)?.mixer_post_norm)),
     ("feed-forward norm skipped", |spec| drop_it(&mut first(spec)?.ffn_norm)),
     ("feed-forward post norm skipped", |spec| drop_it(&mut first(spec)?.ffn_post_norm)),
+    ("factors before a post norm dropped", |spec| drop_it(&mut first(spec)?.ffn_post_norm.as_mut()?.input)),
+    ("epsilon of a post norm behind factors", |spec| {
+        let norm = first(spec)?.ffn_post_norm.as_mut()?;
+        norm.input.as_ref()?;
+        epsilon(norm)
+    }),
+    ("epsilon of the mixer's post norm", |spec| {
+        let layer = first(spec)?;
+        layer.stream_factors.as_ref()?;
+        epsilon(layer.mixer_post_norm.as_mut()?)
+    }),
     ("bias of a norm dropped", |spec| drop_it(&mut first(spec)?.mixer_norm.as_mut()?.bias)),
 ];

@@ -5,6 +5,11 @@ use crate::arch::spec::Mixer;
 
 pub(super) const CHANGES: Changes = &[
     ("gains dropped", |spec| drop_it(&mut first(spec)?.gains)),
+    ("factors of the residual stream dropped", |spec| drop_it(&mut first(spec)?.stream_factors)),
+    ("factors of the residual stream exchanged", |spec| {
+        first(spec)?.stream_factors.as_mut()?.reverse();
+        Some(())
+    }),
     ("iterations of hyper-connections", |spec| {
         let [mixer, _] = first(spec)?.hyper.as_deref_mut()?;
         mixer.mixing.iterations = if mixer.mixing.iterations == 1 { 2 } else { 1 };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::muse_spark;
 use super::part::Part;
 use super::published::{flat, other_names};
 use crate::arch::Published;
@@ -23,7 +24,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn new(parts: Vec<Part>, shape: Vec<usize>) -> Self {
+    pub(super) fn new(parts: Vec<Part>, shape: Vec<usize>) -> Self {
         Self { parts, shape, offset: 0.0, interleaved: None }
     }
 }
@@ -37,6 +38,8 @@ pub(super) struct Layout<'a> {
     used: BTreeSet<String>,
     /// Whether norms are stored less one, which Qwen's makers do in some families.
     norms_less_one: bool,
+    /// Whether this is Muse Spark as its makers publish it.
+    muse_spark: bool,
 }
 
 impl<'a> Layout<'a> {
@@ -62,7 +65,8 @@ impl<'a> Layout<'a> {
                 format!("{}: {family} with some tensors as published and some as mlx-lm has them", tensors.label());
             return Err(Error::unsupported(message));
         }
-        Ok(Self { spec, tensors, published, used: BTreeSet::new(), norms_less_one })
+        let muse_spark = muse_spark::is_as_published(spec, tensors);
+        Ok(Self { spec, tensors, published, used: BTreeSet::new(), norms_less_one, muse_spark })
     }
 
     pub(super) fn spec(&self) -> &'a Spec {
@@ -85,7 +89,9 @@ impl<'a> Layout<'a> {
     /// The tensor `name` of the spec. Experts are stacked when `shape` has three dimensions.
     pub fn find(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Found> {
         for candidate in self.candidates(name) {
+            let own = if self.muse_spark { self.of_muse_spark(&candidate)? } else { None };
             let found = match self.tensors.contains(&candidate) {
+                _ if own.is_some() => own,
                 true => Some(self.whole(&candidate)?),
                 false => match self.stacked(&candidate, shape)? {
                     None => self.divided(&candidate, shape)?,
@@ -251,7 +257,7 @@ impl<'a> Layout<'a> {
     /// Experts whose gate and up are the halves of one tensor.
     fn fused(&mut self, block: &str, part: &str, leaf: &str, shape: &[usize]) -> Result<Option<Found>> {
         let (pair, down) = match (self.spec.model_type.as_str(), leaf) {
-            ("qwen3_5_moe", "weight") => ("experts.gate_up_proj", "experts.down_proj"),
+            ("qwen3_5_moe" | "muse_spark", "weight") => ("experts.gate_up_proj", "experts.down_proj"),
             ("granitemoe" | "granitemoehybrid", "weight") => ("input_linear.weight", "output_linear.weight"),
             _ => return Ok(None),
         };

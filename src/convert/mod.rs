@@ -6,6 +6,7 @@
 //! mistaken for a model, and goes on with the first file that is missing.
 
 mod layout;
+mod muse_spark;
 mod options;
 mod part;
 mod plan;

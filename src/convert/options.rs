@@ -143,6 +143,7 @@ const DENSE_ROUTERS: &[&str] = &[
     "kimi_k25",
     "kimi_vl",
     "mimo_v2_flash",
+    "muse_spark",
     "nemotron_h",
     "solar_open",
 ];
@@ -248,6 +249,9 @@ impl<'a> Rule<'a> {
         if listed(DENSE) || listed(DENSE_OF_LATENT) && self.is_of_latent(name) {
             return Ok(Stored::Dense);
         }
+        if family == "muse_spark" && !self.is_inner_expert(name) {
+            return Ok(Stored::Dense);
+        }
         if !self.is_delicate(name) {
             return Ok(Stored::Usual(self.format));
         }
@@ -271,6 +275,13 @@ impl<'a> Rule<'a> {
             return true;
         }
         !USUAL_ROUTERS.contains(&family) && (self.routers.contains(name) || self.shared_gates.contains(name))
+    }
+
+    /// Whether a matrix is one of experts, in a layer that is neither the first nor the last.
+    fn is_inner_expert(&self, name: &str) -> bool {
+        let inner = self.spec.layers.iter().rev().skip(1).rev().skip(1).flat_map(|layer| layer.ffns());
+        let mut moes = inner.filter_map(|ffn| if let Ffn::Moe(moe) = ffn { Some(moe) } else { None });
+        moes.any(|moe| moe.mlp.gate_up.iter().chain([&moe.mlp.down]).any(|linear| linear.name == name))
     }
 
     /// Whether a matrix belongs to a layer with latent attention.

@@ -14,6 +14,8 @@ pub(super) enum Part {
     View(TensorView),
     /// Numbers of a matrix that is stored with its columns for rows.
     Turned(TensorView),
+    /// Numbers of a matrix whose rows are the halves of heads of so many rows, which are pairs in the end.
+    Pairs(TensorView, usize),
     /// Blocks of a GGUF file.
     Blocks(Blocks),
     /// MLX's codes.
@@ -24,7 +26,7 @@ impl Part {
     /// What the numbers are, for comparisons.
     pub fn format(&self) -> String {
         match self {
-            Self::View(view) | Self::Turned(view) => view.dtype.to_string(),
+            Self::View(view) | Self::Turned(view) | Self::Pairs(view, _) => view.dtype.to_string(),
             Self::Blocks(blocks) => blocks.block.to_string(),
             Self::Codes(_) => "codes".into(),
         }
@@ -33,7 +35,7 @@ impl Part {
     /// The format of floats that the numbers have, or that MLX gives them.
     pub fn dtype(&self) -> Dtype {
         match self {
-            Self::View(view) | Self::Turned(view) => view.dtype,
+            Self::View(view) | Self::Turned(view) | Self::Pairs(view, _) => view.dtype,
             Self::Blocks(_) => Dtype::F32,
             Self::Codes(data) => match &data.matrix {
                 Matrix::Dense(view) => view.dtype,
@@ -52,7 +54,7 @@ impl Part {
     /// Bytes in the source.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::View(view) | Self::Turned(view) => view.bytes().len() as u64,
+            Self::View(view) | Self::Turned(view) | Self::Pairs(view, _) => view.bytes().len() as u64,
             Self::Blocks(blocks) => (blocks.row_count() * blocks.row_width()) as u64,
             Self::Codes(data) => data.bytes() as u64,
         }
@@ -61,7 +63,9 @@ impl Part {
     /// Rows of so many numbers.
     pub fn row_count(&self, columns: usize) -> usize {
         match self {
-            Self::View(view) | Self::Turned(view) => view.shape.iter().product::<usize>() / columns.max(1),
+            Self::View(view) | Self::Turned(view) | Self::Pairs(view, _) => {
+                view.shape.iter().product::<usize>() / columns.max(1)
+            }
             Self::Blocks(blocks) => blocks.row_count(),
             Self::Codes(data) => data.outputs,
         }
@@ -81,6 +85,12 @@ impl Part {
                 let (count, numbers) = (self.row_count(columns), view.to_f32());
                 rows.flat_map(|row| numbers.iter().skip(row).step_by(count.max(1))).copied().collect()
             }
+            Self::Pairs(view, head) => {
+                let count = self.row_count(columns);
+                // The row of the stored matrix that becomes this one.
+                let stored = |row: usize| row - row % head + (row % head) / 2 + (row % 2) * (head / 2);
+                rows.map(stored).flat_map(|row| view.rows(row..row + 1, count).to_f32()).collect()
+            }
             Self::Blocks(blocks) => blocks.numbers(rows)?,
             Self::Codes(data) => dequantize(&data.rows(rows).matrix, dtype),
         })
@@ -90,7 +100,7 @@ impl Part {
     pub fn release(&self, rows: Range<usize>, columns: usize) {
         match self {
             Self::View(view) => view.rows(rows, self.row_count(columns)).release(),
-            Self::Turned(view) => view.release(),
+            Self::Turned(view) | Self::Pairs(view, _) => view.release(),
             Self::Blocks(blocks) => blocks.release(rows),
             Self::Codes(data) => {
                 let data = data.rows(rows);

@@ -219,7 +219,7 @@ impl Builder<'_> {
                 }
             }
         }
-        let norms = spec.norms().flat_map(|norm| norm.weights.iter().chain(&norm.bias).cloned());
+        let norms = spec.norms().flat_map(|norm| norm.weights.iter().chain(&norm.bias).chain(&norm.input).cloned());
         for name in norms.chain(spec.vectors()).collect::<Vec<_>>() {
             self.plain(&name)?;
         }
@@ -341,9 +341,10 @@ fn keeps_dtype(family: &str, name: &str) -> bool {
     let decays = ["kimi_k3", "kimi_linear", "nemotron_h", "qwen3_5", "qwen3_5_moe"];
     let wide = ["attn_hc.", "ffn_hc.", "sinks", "compressor."];
     let of_router = ["e_score_correction_bias", "expert_bias", "router_bias"];
-    of_router.iter().any(|part| name.contains(part)) && !matches!(family, "bailing_moe_v3" | "dots1")
+    of_router.iter().any(|part| name.contains(part)) && !matches!(family, "bailing_moe_v3" | "dots1" | "muse_spark")
         || name.ends_with("A_log") && decays.contains(&family)
         || name.ends_with("dt_bias") && matches!(family, "kimi_k3" | "kimi_linear")
+        || family == "muse_spark" && (name.ends_with("_alpha") || name.ends_with("_beta"))
         || family.starts_with("deepseek_v41") && wide.iter().any(|part| name.contains(part))
 }
 

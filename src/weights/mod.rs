@@ -229,7 +229,9 @@ pub(crate) struct NormData {
     pub offset: f32,
     /// Factor of the weight.
     pub factor: f32,
-    /// Whether the result has the number format of the weight instead of that of what is normed.
+    /// Whether the result has the number format of the weight instead of that of what is normed. Activations of the CPU
+    /// backend are f32 whatever weights are.
+    #[cfg_attr(not(feature = "mlx"), allow(dead_code))]
     pub narrow: bool,
 }
 

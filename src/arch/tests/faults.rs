@@ -273,3 +273,34 @@ fn compressed_layers_that_cannot_be_run_are_named() {
         refused(of_known(name, &[("compress_ratios", json!([-1]))]), CorruptFile, &["compress_ratios"]);
     }
 }
+
+#[test]
+fn what_muse_spark_can_be_besides_is_named() {
+    let muse = |changes: &[(&str, Value)]| {
+        let mut config = known_models().into_iter().find(|model| model.name == "muse_spark-plain-f32").unwrap().config;
+        for (key, value) in changes {
+            config["text_config"][key] = value.clone();
+        }
+        crate::arch::from_config(&config.into(), "config.json")
+    };
+    let spec = muse(&[]).unwrap();
+    assert_eq!(spec.eos_ids, [95]);
+    let rotated: Vec<_> = spec.layers.iter().map(|layer| layer.attention().unwrap().rope.is_some()).collect();
+    assert_eq!(rotated, [true, true, false, true]);
+    for (key, value, part) in [
+        ("num_shared_experts", json!(1), "num_shared_experts = 1"),
+        ("mlp_layer_types", json!(["sparse", "dense", "sparse", "sparse"]), "mlp_layer_types"),
+        ("layer_types", json!(vec!["chunked_attention"; 4]), "chunked_attention"),
+        ("tie_word_embeddings", json!(true), "tie_word_embeddings = true"),
+        ("hidden_act", json!("gelu"), "hidden_act"),
+        ("rope_parameters", json!({"rope_theta": 10.0, "rope_type": "yarn", "factor": 2.0}), "rope_parameters"),
+        ("rope_scaling", json!({"type": "linear", "factor": 2.0}), "rope_scaling"),
+    ] {
+        refused(muse(&[(key, value)]), Unsupported, &[part]);
+    }
+    refused(muse(&[("layer_rope_theta", json!([0.0, 1.0]))]), CorruptFile, &["layer_rope_theta"]);
+    refused(muse(&[("layer_types", Value::Null)]), CorruptFile, &["layer_types"]);
+    refused(muse(&[("moe_hidden_size", Value::Null)]), CorruptFile, &["moe_hidden_size"]);
+    let config = json!({"model_type": "muse_spark"});
+    refused(crate::arch::from_config(&config, "config.json"), CorruptFile, &["text_config"]);
+}

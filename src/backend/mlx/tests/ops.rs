@@ -3,10 +3,10 @@
 use std::slice::from_ref;
 
 use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, floats, on_worker, tensor, values};
-use crate::arch::spec::Activation;
+use crate::arch::spec::{Activation, Routing, Score};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::mlx::{Mlx, MlxDevice};
-use crate::backend::{Backend, Ids, Precision};
+use crate::backend::{Backend, ExpertsData, Ids, Precision, RoutingParams, StackData};
 use crate::error::Code;
 use crate::weights::{Dtype, NormData};
 
@@ -100,6 +100,91 @@ fn bounded_gates_and_mixtures_are_those_of_the_cpu_backend() {
         let expected = bounded_and_mixed(&cpu, &table, &query);
         assert_eq!(expected.len(), 3 * (2 * 24 + 2 * 48));
         assert_close(&bounded_and_mixed(&backend(Precision::Exact), &table, &query), &expected, 1e-6);
+    });
+}
+
+/// Norms of three rows with factors before them, and experts of which each is normed so.
+fn normed_behind_factors<B: Backend>(
+    backend: &B,
+    matrices: &[TestMatrix; 3],
+    numbers: &[f32],
+    widened: bool,
+) -> Vec<f32> {
+    let [table, gate_up, down] = matrices;
+    let input = floats(Dtype::F32, &[16], &numbers[..16]);
+    let weight = floats(Dtype::F32, &[16], &numbers[16..32]);
+    let norm = NormData { input: Some(input), ..NormData::rms(&weight, 0.05) };
+    let norm = backend.load_norm(&norm).unwrap();
+    let stack = |matrix: &TestMatrix| StackData { parts: vec![matrix.data.clone()] };
+    let data = ExpertsData {
+        count: 4,
+        gate_up: vec![stack(gate_up)],
+        down: stack(down),
+        activation: Activation::Silu,
+        gated: true,
+    };
+    let experts = backend.load_experts(&data).unwrap();
+    let table = backend.load_linear(from_ref(&table.data)).unwrap();
+    let x = backend.embed(&table, Ids::Host(&[2, 0, 1])).unwrap();
+    let x = if widened { backend.widen(&x).unwrap() } else { x };
+    let normed = backend.norm(&x, &norm).unwrap();
+    let rule = Routing {
+        top_k: 2,
+        softcap: None,
+        temperature: 1.0,
+        score: Score::Sigmoid,
+        correction: None,
+        groups: None,
+        normalize: Some(0.0),
+        scale: 1.5,
+        expert_scale: None,
+        weighs_input: false,
+    };
+    let routing = RoutingParams { rule: &rule, correction: None, expert_scale: None, norm: Some(&norm) };
+    let given = backend.experts(&x, &backend.columns(&x, 0..4).unwrap(), &experts, &routing).unwrap();
+    let mut out = Vec::new();
+    for tensor in [normed, given] {
+        (0..3).for_each(|row| backend.read_logits(&tensor, row, &mut out).unwrap());
+    }
+    out
+}
+
+#[test]
+fn norms_behind_factors_are_the_same_on_both_backends() {
+    on_worker(|| {
+        let mut random = Random::new(12);
+        let mut matrix = |outputs, inputs| TestMatrix::dense(&mut random, Dtype::F32, outputs, inputs);
+        let matrices = [matrix(3, 16), matrix(4 * 48, 16), matrix(4 * 16, 24)];
+        let numbers = random.floats(32);
+        let cpu = Cpu::new(Pool::new(2).unwrap(), Precision::Exact, None).unwrap();
+        let mlx = backend(Precision::Exact);
+        for widened in [false, true] {
+            let expected = normed_behind_factors(&cpu, &matrices, &numbers, widened);
+            let got = normed_behind_factors(&mlx, &matrices, &numbers, widened);
+            assert_eq!(expected.len(), 6 * 16);
+            assert_close(&got, &expected, 1e-5);
+        }
+        // By hand: factors, then the norm with its weight.
+        let row = &matrices[0].rows[2];
+        let scaled: Vec<f32> = row.iter().zip(&numbers).map(|(x, factor)| x * factor).collect();
+        let root = (scaled.iter().map(|x| x * x).sum::<f32>() / 16.0 + 0.05).sqrt();
+        let by_hand: Vec<f32> = scaled.iter().zip(&numbers[16..]).map(|(x, weight)| x / root * weight).collect();
+        assert_close(&normed_behind_factors(&mlx, &matrices, &numbers, false)[..16], &by_hand, 1e-5);
+    });
+}
+
+#[test]
+fn a_narrow_norm_gives_the_format_of_its_weight() {
+    on_worker(|| {
+        let mlx = backend(Precision::Default);
+        let weight = NormData::rms(&floats(Dtype::Bf16, &[4], &[1.0; 4]), 1e-5);
+        let x = as_dtype(&tensor(1, &[1.0, 2.0, 3.0, 4.0]), Dtype::Bf16);
+        let wide = mlx.widen(&x).unwrap();
+        assert_eq!(wide.0.dtype(), mlx_rs::Dtype::Float32);
+        for (narrow, dtype) in [(false, mlx_rs::Dtype::Float32), (true, mlx_rs::Dtype::Bfloat16)] {
+            let norm = mlx.load_norm(&NormData { narrow, ..weight.clone() }).unwrap();
+            assert_eq!(mlx.norm(&wide, &norm).unwrap().0.dtype(), dtype);
+        }
     });
 }
 

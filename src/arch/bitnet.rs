@@ -63,7 +63,7 @@ fn read(config: &Config) -> Result<Spec> {
         let mlp = Mlp {
             gate_up: mlp.gate_up.into_iter().map(ternary).collect(),
             down: ternary(mlp.down),
-            norm: Some(sizes.norm_of(name(i, "mlp.ffn_sub_norm"), sizes.intermediate)),
+            norm: Some(Box::new(sizes.norm_of(name(i, "mlp.ffn_sub_norm"), sizes.intermediate))),
             ..mlp
         };
         sizes.layer(i, attention, mlp)

@@ -242,7 +242,7 @@ fn ffn(ffn: &mut Ffn, f: &mut dyn FnMut(&mut String)) {
 fn mlp(mlp: &mut Mlp, f: &mut dyn FnMut(&mut String)) {
     mlp.gate_up.iter_mut().for_each(|linear| f(&mut linear.name));
     f(&mut mlp.down.name);
-    optional_norm(&mut mlp.norm, f);
+    mlp.norm.iter_mut().for_each(|slot| norm(slot, f));
     mlp.activation_name.iter_mut().for_each(f);
 }
 

@@ -205,7 +205,7 @@ pub struct Mlp {
     pub interleaved: bool,
     /// Norm of what goes into `down`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<Norm>,
+    pub norm: Option<Box<Norm>>,
     /// What the names of the activation's own numbers begin with: `.alpha_p`, `.alpha_n`, `.beta`, `.eps` follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_name: Option<String>,
@@ -517,7 +517,7 @@ impl Ffn {
     fn norms(&self) -> Vec<&Norm> {
         let moe = match self {
             Self::Moe(moe) => moe,
-            Self::Dense(mlp) => return mlp.norm.iter().collect(),
+            Self::Dense(mlp) => return mlp.norm.as_deref().into_iter().collect(),
             Self::Linear(_) | Self::ChannelMix(_) | Self::None => return Vec::new(),
         };
         let own = [&moe.router_norm, &moe.norm, &moe.expert_norm, &moe.post_norm];

@@ -469,7 +469,8 @@ impl<B: Backend> Builder<B> {
         };
         let (gate_up, down) = (self.linear(&mlp.gate_up)?, self.linear(from_ref(&mlp.down))?);
         let interleaved = mlp.interleaved.then_some(mlp.down.inputs);
-        Ok(Mlp { gate_up, down, activation, gated: mlp.gated, interleaved, norm: self.optional_norm(&mlp.norm)? })
+        let norm = mlp.norm.as_ref().map(|norm| self.norm(norm)).transpose()?;
+        Ok(Mlp { gate_up, down, activation, gated: mlp.gated, interleaved, norm })
     }
 
     fn moe(&self, moe: &spec::Moe) -> Result<Moe<B>> {

@@ -17,9 +17,12 @@ pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
     let missing: Vec<_> = needed.iter().map(String::as_str).filter(|name| !tensors.contains(name)).collect();
     if !missing.is_empty() {
         let message = format!("{} of {} needed tensors are missing: {}", missing.len(), needed.len(), list(&missing));
-        let hint = match tensors.names().any(|name| name.contains(".experts.0.")) {
-            true => "the experts are in tensors of their own; `pocketmlx convert` stacks them",
-            false => "the weights are incomplete, or not those of this config.json",
+        let hint = if tensors.names().any(|name| name.contains(".experts.0.")) {
+            "the experts are in tensors of their own; `pocketmlx convert` stacks them"
+        } else if tensors.names().any(|name| name.ends_with("_residual_gate.gate")) {
+            "these are the weights as their makers publish them; `pocketmlx convert` brings them into MLX's form"
+        } else {
+            "the weights are incomplete, or not those of this config.json"
         };
         return Err(Error::corrupt(tensors.label(), message).with_hint(hint));
     }

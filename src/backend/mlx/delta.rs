@@ -4,6 +4,7 @@ use mlx_rs::{Array, Dtype, fast, ops};
 
 use super::Mlx;
 use super::activation::wide;
+use super::delta_rule::DeltaRule;
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
@@ -60,14 +61,14 @@ fn one_sequence(
     let gates = &[count, raw::dim(value_heads)?, columns];
     let step = step.add(params.step)?;
     let decay = ops::exp(params.decay)?.reshape(&[1, raw::dim(value_heads)?, 1])?;
-    let keep = match spec.lowest_decay {
+    let exponents = match spec.lowest_decay {
         None => {
             let softplus = ops::logaddexp(step, Array::from_f32(0.0))?.reshape(gates)?;
-            ops::exp(decay.negative()?.multiply(softplus)?)?
+            decay.negative()?.multiply(softplus)?
         }
         Some(lowest) => {
             let open = ops::sigmoid(decay.multiply(step.reshape(gates)?)?)?;
-            ops::exp(open.multiply(&scalar(lowest, Dtype::Float32)?)?)?
+            open.multiply(&scalar(lowest, Dtype::Float32)?)?
         }
     };
     let memory = state.memory_or_zeros([value_heads, value_dim, key_dim])?;
@@ -75,31 +76,8 @@ fn one_sequence(
     if spec.rate_scale != 1.0 {
         rate = rate.multiply(&scalar(spec.rate_scale, Dtype::Float32)?)?;
     }
-    let (y, memory) = scan(&query, &key, &value, &rate, &keep, memory)?;
+    let removed = key.multiply(rate.expand_dims(-1)?)?;
+    let (y, memory) = DeltaRule { query, known: key, removed, value, exponents }.apply(memory)?;
     state.set_memory(memory);
     Ok(y.reshape(&[count, raw::dim(value_heads * value_dim)?])?)
-}
-
-/// The recurrence itself, position by position. What each gives is `[rows, heads, value_dim]`.
-fn scan(
-    query: &Array,
-    key: &Array,
-    value: &Array,
-    rate: &Array,
-    keep: &Array,
-    mut memory: Array,
-) -> Result<(Array, Array)> {
-    let rows = query.dim(0) as usize;
-    let mut outputs = Vec::with_capacity(rows);
-    for row in 0..rows {
-        let at = |array: &Array| raw::slice_axis(array, 0, row..row + 1)?.squeeze_axes(&[0]).map_err(Fault::from);
-        let (query, key) = (at(query)?.expand_dims(-1)?, at(key)?);
-        let keep = at(keep)?.expand_dims(-2)?;
-        let kept = memory.multiply(&keep)?;
-        let known = kept.matmul(key.expand_dims(-1)?)?.squeeze_axes(&[-1])?;
-        let write = at(value)?.subtract(known)?.multiply(at(rate)?.expand_dims(-1)?)?;
-        memory = kept.add(write.expand_dims(-1)?.multiply(key.expand_dims(-2)?)?)?;
-        outputs.push(memory.matmul(query)?.squeeze_axes(&[-1])?.expand_dims(0)?);
-    }
-    Ok((ops::concatenate(&outputs, 0)?, memory))
 }

@@ -22,6 +22,7 @@ mod activation;
 mod attention;
 mod cache;
 mod delta;
+mod delta_rule;
 mod device;
 mod entries;
 #[allow(unsafe_code)]

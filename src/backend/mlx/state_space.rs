@@ -4,6 +4,7 @@ use mlx_rs::{Array, Dtype, ops};
 
 use super::Mlx;
 use super::activation::wide;
+use super::delta_rule::{decays_between, running_sum};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
@@ -100,11 +101,9 @@ impl Sequence {
         let b = self.b.swap_axes(0, 1)?.expand_dims(1)?;
         let c = self.c.swap_axes(0, 1)?.expand_dims(1)?;
 
-        // Row i, column j: what is left at i of what was written at j, the sum of the exponents after j up to i.
-        let steps = ops::broadcast_to(exponents.expand_dims(-1)?, &[heads, rows, rows])?;
-        let between = ops::exp(running_sum(ops::tril(steps, -1)?, -2)?)?;
+        let between = decays_between(&exponents.expand_dims(-1)?)?;
         let between = between.reshape(&[groups, of_group, rows, rows])?;
-        let weights = ops::tril(c.matmul(b.swap_axes(-1, -2)?)?.multiply(&between)?, 0)?;
+        let weights = c.matmul(b.swap_axes(-1, -2)?)?.multiply(&between)?;
         let y = weights.matmul(&written)?;
 
         let since_start = ops::exp(running_sum(exponents, -1)?)?.reshape(&[groups, of_group, rows, 1])?;
@@ -151,10 +150,4 @@ impl Sequence {
         let last = (rows - 1) as usize..rows as usize;
         Ok((y, raw::slice_axis(&states, 0, last)?.squeeze_axes(&[0])?))
     }
-}
-
-/// Sums up to each entry of an axis. Of one entry MLX's CUDA kernel (0.32.2) writes beside the result where the axis is
-/// strided; there is nothing to add.
-fn running_sum(array: Array, axis: i32) -> Result<Array> {
-    Ok(if array.dim(axis) == 1 { array } else { array.cumsum(axis, None, None)? })
 }

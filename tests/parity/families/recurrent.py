@@ -2,6 +2,8 @@
 
 from .common import BASE, GRANITE, LFM, LINEAR, LOCAL, MOE, sliding
 
+# Longer than two of the blocks that the memory of delta nets goes through.
+LONG = {"_tokens": 140}
 DELTA = {
     "num_hidden_layers": 3, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
     "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "head_dim": 32, "full_attention_interval": 2,
@@ -122,7 +124,7 @@ FAMILIES = {
             "partial_rotary_factor": 1.0, "tie_word_embeddings": True, "attention_bias": True,
             "full_attention_interval": 3, "linear_num_key_heads": 4, "rope_scaling": LINEAR, "num_hidden_layers": 4,
             "linear_conv_kernel_dim": 3,
-        },
+        } | LONG,
     }),
     "qwen3_5": ("gated delta nets, gated attention", [
         "model_type", "rope_scaling", "partial_rotary_factor", "decoder_sparse_step",
@@ -135,7 +137,7 @@ FAMILIES = {
                 "rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1],
             },
         }},
-        "alone": DELTA,
+        "alone": DELTA | LONG,
     }),
     "prism_hadamard_qwen35": ("matrices of two bits with a rotation folded in, gated delta nets, gated attention", [
         "gdn_activation_layout",
@@ -161,7 +163,7 @@ FAMILIES = {
         "plain": {"text_config": BASE | DELTA | MOE | {"shared_expert_intermediate_size": 64}},
         "weights": {"text_config": BASE | DELTA | MOE | {
             "shared_expert_intermediate_size": 96, "norm_topk_prob": False, "tie_word_embeddings": True,
-        }},
+        }} | LONG,
     }),
     "mamba": ("state spaces", [], {
         "plain": {"state_size": 16, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": "auto"},
@@ -260,7 +262,7 @@ FAMILIES = {
     "olmo_hybrid": ("gated delta nets whose memory may change its sign, norms over all heads", [
         "max_position_embeddings",
     ], {
-        "plain": OLMO_HYBRID,
+        "plain": OLMO_HYBRID | LONG,
         "other": OLMO_HYBRID | {
             "linear_allow_neg_eigval": False, "tie_word_embeddings": True, "attention_bias": True, "head_dim": 32,
             "linear_num_key_heads": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 16,

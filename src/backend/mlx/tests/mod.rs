@@ -2,6 +2,7 @@
 
 mod attention;
 mod cache;
+mod delta_rule;
 mod entries;
 mod linear;
 mod ops;

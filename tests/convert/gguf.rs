@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use super::*;
-use crate::support::gguf::{F32, Q4_0, Q8_0, Writer, converted as gguf_of, write_vocabulary};
+use crate::support::gguf::{CASES, F32, MODELS, Q4_0, Q8_0, Writer, converted as gguf_of, said, write_vocabulary};
 use crate::support::{case, known_models};
 
 /// ggml's number of Q6_K.
@@ -22,14 +22,7 @@ fn write(folder: &Path, writer: &mut Writer) -> std::path::PathBuf {
 fn both(name: &str) -> (tempfile::TempDir, Map<String, Value>, BTreeMap<String, Tensor>) {
     if let Some(known) = known_models().into_iter().find(|known| known.name == name) {
         let folder = known.build();
-        let mut config = known.config.clone();
-        // What files don't say.
-        config.remove("rope_traditional");
-        match name.split('-').next() {
-            Some("gemma2") => config.insert("query_pre_attn_scalar".into(), json!(16)),
-            Some("gemma3_text") => config.insert("query_pre_attn_scalar".into(), json!(32)),
-            _ => None,
-        };
+        let config = said(&known);
         write_json(&folder.path().join("config.json"), &config.clone().into());
         return (folder, config, known.tensors());
     }
@@ -44,26 +37,7 @@ fn furthest(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn a_file_becomes_the_folder_that_it_was_made_of() {
-    for name in [
-        "llama",
-        "llama-untied",
-        "llama-biases",
-        "llama-linear",
-        "llama-llama3",
-        "llama-yarn",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "qwen3-parameters",
-        "phi3",
-        "phi3-longrope",
-        "phi3-partial",
-        "gemma-plain-f32",
-        "gemma2-plain-f32",
-        "gemma3_text-linear-f32",
-        "qwen2_moe-traditional-f32",
-        "qwen3_moe-plain-f32",
-    ] {
+    for name in CASES.into_iter().chain(MODELS) {
         let (folder, config, all) = both(name);
         let place = tempfile::tempdir().unwrap();
         let file = write(place.path(), &mut gguf_of(&config, &all));

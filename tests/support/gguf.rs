@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::models::KnownModel;
 use super::tensors::Tensor;
 
 /// The numbers of ggml's formats that tests write.
@@ -12,6 +13,45 @@ pub const F16: u32 = 1;
 pub const Q4_0: u32 = 2;
 pub const Q8_0: u32 = 8;
 pub const BF16: u32 = 30;
+
+/// Cases that a file holds number for number.
+pub const CASES: [&str; 13] = [
+    "llama",
+    "llama-untied",
+    "llama-biases",
+    "llama-linear",
+    "llama-llama3",
+    "llama-yarn",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "qwen3-parameters",
+    "phi3",
+    "phi3-longrope",
+    "phi3-partial",
+];
+
+/// The same of the models that are kept.
+pub const MODELS: [&str; 5] = [
+    "gemma-plain-f32",
+    "gemma2-plain-f32",
+    "gemma3_text-linear-f32",
+    "qwen2_moe-traditional-f32",
+    "qwen3_moe-plain-f32",
+];
+
+/// A model's configuration as a file says it.
+pub fn said(known: &KnownModel) -> Map<String, Value> {
+    let mut config = known.config.clone();
+    config.remove("rope_traditional");
+    // It follows from the sizes.
+    match known.name.split('-').next() {
+        Some("gemma2") => config.insert("query_pre_attn_scalar".into(), 16.into()),
+        Some("gemma3_text") => config.insert("query_pre_attn_scalar".into(), 32.into()),
+        _ => None,
+    };
+    config
+}
 
 /// A file of version 3 under construction.
 pub struct Writer {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::parity::{error, run};
 use super::{cpus, decoder_of, decoder_of_files};
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-use crate::support::gguf::{F32, Writer, converted};
+use crate::support::gguf::{CASES, F32, MODELS, Writer, converted, said};
 use crate::support::tensors::Tensor;
 use crate::support::{Fixture, case, known_models, tokens};
 use crate::weights::ModelFiles;
@@ -41,23 +41,7 @@ fn exact() -> Rc<Cpu> {
 #[test]
 fn dense_architectures_give_the_same() {
     let exact = exact();
-    for name in [
-        "llama",
-        "llama-untied",
-        "llama-biases",
-        "llama-bf16",
-        "llama-f16",
-        "llama-linear",
-        "llama-llama3",
-        "llama-yarn",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "qwen3-parameters",
-        "phi3",
-        "phi3-longrope",
-        "phi3-partial",
-    ] {
+    for name in CASES.into_iter().chain(["llama-bf16", "llama-f16"]) {
         let fixture = Fixture::case(&case(name));
         let expected = of_folder(&exact, &fixture.build(), &tokens());
         let ours = of_gguf(&exact, &converted(&fixture.config, &fixture.tensors()), &tokens());
@@ -70,19 +54,10 @@ fn dense_architectures_give_the_same() {
 fn gemma_and_mixtures_of_experts_give_the_same() {
     let exact = exact();
     let all = known_models();
-    for (name, changes) in [
-        ("gemma-plain-f32", json!({})),
-        // Files don't say this one; it follows from the sizes.
-        ("gemma2-plain-f32", json!({"query_pre_attn_scalar": 16})),
-        ("gemma3_text-linear-f32", json!({"query_pre_attn_scalar": 32})),
-        ("mixtral-plain-8bit", json!({})),
-        ("qwen2_moe-traditional-f32", json!({"rope_traditional": false})),
-        ("qwen3_moe-plain-f32", json!({})),
-    ] {
+    for name in MODELS.into_iter().chain(["mixtral-plain-8bit"]) {
         let known = all.iter().find(|known| known.name == name).unwrap();
         let folder = known.build();
-        let mut config: Map<String, Value> = known.config.clone();
-        config.extend(changes.as_object().unwrap().clone());
+        let config = said(known);
         std::fs::write(folder.path().join("config.json"), Value::from(config.clone()).to_string()).unwrap();
         let expected = of_folder(&exact, &folder, &known.tokens);
         let ours = of_gguf(&exact, &converted(&config, &known.tensors()), &known.tokens);

@@ -356,9 +356,8 @@ impl CodesOfRows<'_> {
                     (Registers::Full, 12) => self.rows::<S, BITS, 12>(s, row, index, tile(index)),
                     (Registers::Full, 8) => self.rows::<S, BITS, 8>(s, row, index, tile(index)),
                     (Registers::Full, 4) => self.rows::<S, BITS, 4>(s, row, index, tile(index)),
-                    (Registers::Half | Registers::Narrow, 2) => {
-                        self.rows::<S, BITS, 2>(s, row, index, tile(index));
-                    }
+                    (Registers::Full, _) => self.rows::<S, BITS, 1>(s, row, index, tile(index)),
+                    (_, 2) => self.rows::<S, BITS, 2>(s, row, index, tile(index)),
                     _ => self.rows::<S, BITS, 1>(s, row, index, tile(index)),
                 }
             }

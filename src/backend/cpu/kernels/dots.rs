@@ -147,6 +147,7 @@ impl Kernel for DotsOfRows<'_> {
     fn run<S: Simd>(self, s: S) {
         match S::REGISTERS {
             Registers::Full => self.tiles::<S, 4, 6>(s),
+            #[cfg(target_arch = "x86_64")]
             Registers::Half => self.tiles::<S, 2, 3>(s),
             Registers::Narrow => self.tiles::<S, 2, 2>(s),
         }

@@ -32,6 +32,7 @@ pub(super) enum Registers {
     /// 32 of 4 lanes.
     Narrow,
     /// 16 of 8 lanes.
+    #[cfg(target_arch = "x86_64")]
     Half,
     /// 32 of 16 lanes.
     Full,

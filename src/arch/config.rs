@@ -2,6 +2,7 @@
 //!
 //! A key whose value is `null` counts as absent, as in the configurations that transformers writes.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
@@ -79,8 +80,12 @@ impl<'a> Config<'a> {
         self.optional_usize(key, range)?.ok_or_else(|| self.missing(key))
     }
 
+    /// A whole number, or the default where that is in range.
     pub fn usize_or(&self, key: &str, default: usize, range: RangeInclusive<usize>) -> Result<usize> {
-        Ok(self.optional_usize(key, range)?.unwrap_or(default))
+        match self.optional_usize(key, range.clone())? {
+            None if !range.contains(&default) => Err(self.out_of_range(key, default, &range)),
+            number => Ok(number.unwrap_or(default)),
+        }
     }
 
     pub fn optional_usize(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
@@ -95,8 +100,12 @@ impl<'a> Config<'a> {
         self.optional_f64(key, range)?.ok_or_else(|| self.missing(key))
     }
 
+    /// A number, or the default where that is in range.
     pub fn f64_or(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64> {
-        Ok(self.optional_f64(key, range)?.unwrap_or(default))
+        match self.optional_f64(key, range.clone())? {
+            None if !range.contains(&default) => Err(self.out_of_range(key, default, &range)),
+            number => Ok(number.unwrap_or(default)),
+        }
     }
 
     pub fn optional_f64(&self, key: &str, range: RangeInclusive<f64>) -> Result<Option<f64>> {
@@ -171,18 +180,26 @@ impl<'a> Config<'a> {
     }
 
     /// A value that isn't what its key asks for.
-    pub fn wrong(&self, key: &str, expected: impl std::fmt::Display) -> Error {
+    pub fn wrong(&self, key: &str, expected: impl Display) -> Error {
         self.corrupt(key, format_args!("must be {expected}"))
     }
 
     /// A value that contradicts others.
-    pub fn corrupt(&self, key: &str, message: impl std::fmt::Display) -> Error {
+    pub fn corrupt(&self, key: &str, message: impl Display) -> Error {
         Error::corrupt(self.file, format_args!("{} {message}", self.named(key)))
     }
 
     /// A value that means something we can't do.
-    pub fn unsupported(&self, key: &str, message: impl std::fmt::Display) -> Error {
+    pub fn unsupported(&self, key: &str, message: impl Display) -> Error {
         Error::new(Code::Unsupported, format!("{}: {} {message}", self.file, self.named(key)))
+    }
+
+    /// A default that other values do not go with.
+    fn out_of_range<T: Display>(&self, key: &str, default: T, range: &RangeInclusive<T>) -> Error {
+        let (least, most) = (range.start(), range.end());
+        let message =
+            format!("{}{key} is missing and would be {default}, which is not from {least} to {most}", self.path);
+        Error::corrupt(self.file, message)
     }
 
     fn missing(&self, key: &str) -> Error {

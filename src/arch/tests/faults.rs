@@ -154,6 +154,24 @@ fn files_that_are_no_configuration() {
 }
 
 #[test]
+fn defaults_fit_what_else_is_said() {
+    for (name, changes, parts) in [
+        (
+            "deepseek_v41_text-plain-f32",
+            [("n_routed_experts", json!(3)), ("num_experts_per_tok", json!(null))],
+            ["num_experts_per_tok is missing and would be 6", "from 1 to 3"],
+        ),
+        (
+            "deepseek_v41_text-plain-f32",
+            [("head_dim", json!(32)), ("qk_rope_head_dim", json!(null))],
+            ["qk_rope_head_dim is missing and would be 64", "from 2 to 32"],
+        ),
+    ] {
+        refused(of_known(name, &changes), CorruptFile, &parts);
+    }
+}
+
+#[test]
 fn numbers_of_lists_are_whole() {
     for (name, key, list) in [
         ("deepseek_v41_text-plain-f32", "compress_ratios", json!([0, 2.5])),

@@ -15,6 +15,9 @@ use crate::text::longest::LongestMatch;
 /// What the token 0 is called where no file says it; the list begins with 1.
 const END: &str = "<|rwkv_tokenizer_end_of_text|>";
 
+/// Bytes of a token at most. The longest one of the known list has 128; a text is looked through so far for each token.
+const LONGEST: usize = 1024;
+
 /// Whether a file of that name is such a list.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with("rwkv_vocab") && name.ends_with(".txt")
@@ -28,26 +31,32 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// # Errors
 /// The line that is malformed.
 pub(super) fn build(bytes: &[u8], config: &TokenizerConfig) -> Result<(Tokenizer, LongestMatch), String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("it is no list of tokens: {e}"))?;
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let before = bytes.iter().take(e.valid_up_to()).filter(|byte| **byte == b'\n').count();
+        format!("line {} is no UTF-8: {e}", before + 1)
+    })?;
     let named = config.named.iter().map(|(_, text)| text).chain(&config.extra);
     let apart: HashSet<&str> =
         config.added.iter().map(|(_, token)| &token.content).chain(named).map(String::as_str).collect();
-    let (mut vocab, mut tokens) = (Vocab::new(), Vec::new());
+    let (mut vocab, mut tokens, mut ids) = (Vocab::new(), Vec::new(), HashSet::new());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let (id, token) = entry(line).ok_or_else(|| format!("line {} is no token: {:?}", number + 1, shown(line)))?;
+        let wrong = |message: String| format!("line {}: {message}", number + 1);
+        let (id, token) = entry(line).ok_or_else(|| wrong(format!("{:?} is no token", shown(line))))?;
+        if token.len() > LONGEST {
+            return Err(wrong(format!("a token of {} bytes; {LONGEST} are the most", token.len())));
+        }
         // A token that is also an added one is found by its text.
         let spelled = match std::str::from_utf8(&token) {
             Ok(text) if apart.contains(text) => text.to_owned(),
             _ => token.iter().copied().map(char_of_byte).collect(),
         };
         if let Some(first) = vocab.insert(spelled, id) {
-            return Err(format!("tokens {first} and {id} are the same"));
+            return Err(wrong(format!("tokens {first} and {id} are the same")));
+        }
+        if !ids.insert(id) {
+            return Err(wrong(format!("two tokens have the id {id}")));
         }
         tokens.push((token, id));
-    }
-    let mut ids = HashSet::new();
-    if let Some((_, id)) = tokens.iter().find(|(_, id)| !ids.insert(*id)) {
-        return Err(format!("two tokens have the id {id}"));
     }
     let mut added = config.added.clone();
     if !ids.contains(&0) && !added.iter().any(|(id, _)| *id == 0) {

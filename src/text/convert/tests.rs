@@ -367,14 +367,26 @@ fn lists_of_rwkv_are_checked() {
         ("300 '' 0\n", "line 257"),
         ("-1 'ab' 2\n", "line 257"),
         ("4294967296 'ab' 2\n", "line 257"),
-        ("300 'ab' 2\n301 'ab' 2\n", "tokens 300 and 301 are the same"),
-        ("200 'ab' 2\n", "two tokens have the id 200"),
+        ("300 'ab 2\n", "line 257"),
+        ("300 'ab' 99999999999999999999\n", "line 257"),
+        ("300 'ab' 2\n301 'a", "line 258"),
+        ("300 'ab' 2\n301 'ab' 2\n", "line 258: tokens 300 and 301 are the same"),
+        ("200 'ab' 2\n", "line 257: two tokens have the id 200"),
+        (&format!("300 '{}' 1025\n", "a".repeat(1025)), "line 257: a token of 1025 bytes"),
     ] {
         let message = refused(list(more));
         assert!(message.contains("m/rwkv_vocab_v20230424.txt") && message.contains(part), "{more:?}: {message}");
     }
-    let message = refused(model("rwkv_vocab_v20230424.txt", bytes.replace("66 b'\\x41' 1\n", "").as_bytes()));
-    assert!(message.contains("0x41"), "{message}");
+    for (bytes, part) in [
+        (bytes.replace("66 b'\\x41' 1\n", "").into_bytes(), "0x41"),
+        (Vec::new(), "0x00"),
+        (b"1 'a' 1\n2 '\xff' 1\n".to_vec(), "line 2 is no UTF-8"),
+    ] {
+        let message = refused(model("rwkv_vocab_v20230424.txt", &bytes));
+        assert!(message.contains("m/rwkv_vocab_v20230424.txt") && message.contains(part), "{message}");
+    }
+    // Ids may be far apart, and far beyond what a model has.
+    assert_eq!(list("4294967295 'ab' 2\n").unwrap().encode("ab", false).unwrap(), [u32::MAX]);
     let files = TextFiles {
         tokenizer: TokenizerFile::Model("rwkv_vocab_v20230424.txt".into(), bytes.clone().into_bytes()),
         tokenizer_config: Some(br#"{"added_tokens_decoder": {"11": {"content": "\n\n"}}}"#.to_vec()),

@@ -35,7 +35,7 @@ fn assert_close(got: &[f32], want: &[f64], what: &str) {
     assert_eq!(got.len(), want.len(), "{what}");
     for (at, (got, want)) in got.iter().zip(want).enumerate() {
         assert!(
-            (f64::from(*got) - want).abs() <= 2e-5 * want.abs().max(1.0),
+            (f64::from(*got) - want).abs() <= 5e-5 * want.abs().max(1.0),
             "{what}: number {at} is {got}, not {want}"
         );
     }
@@ -110,7 +110,7 @@ fn time_mixing<B: Backend>(backend: &B) {
 
         let mut states: [B::State; 3] = Default::default();
         let mut memories = [0; 3].map(|_| Memory::new(heads, width));
-        for (step, rows) in [[(0, 5), (0, 1), (0, 3)], [(5, 2), (1, 1), (3, 9)]].into_iter().enumerate() {
+        for (step, rows) in [[(0, 5), (0, 1), (0, 3)], [(5, 2), (1, 1), (3, 70)]].into_iter().enumerate() {
             let rows = Rows::new(rows);
             let inputs = [10, 20, 30, 40, 50].map(|seed| {
                 numbers(seed + step as u64, rows.len() * hidden).iter().map(|x| 2.0 * x).collect::<Vec<_>>()

@@ -77,7 +77,9 @@ fn one_sequence(
         rate = rate.multiply(&scalar(spec.rate_scale, Dtype::Float32)?)?;
     }
     let removed = key.multiply(rate.expand_dims(-1)?)?;
-    let (y, memory) = DeltaRule { query, known: key, removed, value, exponents }.apply(memory)?;
+    let lowest = spec.lowest_decay;
+    let rule = DeltaRule { query, known: key, removed, value, written: None, exponents, lowest };
+    let (y, memory) = rule.apply(memory)?;
     state.set_memory(memory);
     Ok(y.reshape(&[count, raw::dim(value_heads * value_dim)?])?)
 }

@@ -10,8 +10,12 @@ const BLOCK: usize = 64;
 /// The fewest positions that are worth a block.
 const FEWEST: usize = 8;
 
-/// What a head's memory `S` (value width × key width) goes through at each position:
-/// `S ← S diag(exp(exponents))`, `S ← S + (value - S known) removedᵀ`, `y = S query`. All in f32, `[rows, heads, width]`.
+/// Exponents of decays may add up to so much within positions that a bound lets take together.
+const TOGETHER: f32 = 40.0;
+
+/// What a head's memory `S` (value width × key width) goes through at each position: `S ← S diag(exp(exponents))`,
+/// `S ← S + (value - S known) removedᵀ`, `y = S query`. With `written`, values have keys of their own:
+/// `S ← S - (S known) removedᵀ + value writtenᵀ`. All in f32, `[rows, heads, width]`.
 pub(super) struct DeltaRule {
     pub query: Array,
     /// What is asked of the memory before it changes.
@@ -19,15 +23,18 @@ pub(super) struct DeltaRule {
     /// Where the difference is written.
     pub removed: Array,
     pub value: Array,
+    pub written: Option<Array>,
     /// None above zero; one for all columns of a head's memory, or one for each.
     pub exponents: Array,
+    /// Below all exponents, if there is such a bound.
+    pub lowest: Option<f32>,
 }
 
 impl DeltaRule {
     /// What each position gives, `[rows, heads, value width]`, and the memory after them.
     pub fn apply(&self, memory: Array) -> Result<(Array, Array)> {
         let rows = self.query.dim(0) as usize;
-        if rows < FEWEST || self.exponents.dim(-1) != 1 {
+        if rows < FEWEST {
             return self.by_position(memory);
         }
         self.by_block(memory, rows.next_power_of_two().min(BLOCK))
@@ -40,45 +47,57 @@ impl DeltaRule {
         let mut outputs = Vec::with_capacity(rows);
         for row in 0..rows {
             let at = |array: &Array| raw::slice_axis(array, 0, row..row + 1)?.squeeze_axes(&[0]).map_err(Fault::from);
-            let kept = memory.multiply(at(&keep)?.expand_dims(-2)?)?;
-            let found = kept.matmul(at(&self.known)?.expand_dims(-1)?)?;
-            let write = at(&self.value)?.expand_dims(-1)?.subtract(found)?;
-            memory = kept.add(write.multiply(at(&self.removed)?.expand_dims(-2)?)?)?;
-            outputs.push(memory.matmul(at(&self.query)?.expand_dims(-1)?)?.squeeze_axes(&[-1])?.expand_dims(0)?);
+            let column = |array: &Array| at(array)?.expand_dims(-1).map_err(Fault::from);
+            let line = |array: &Array| at(array)?.expand_dims(-2).map_err(Fault::from);
+            let kept = memory.multiply(line(&keep)?)?;
+            let found = kept.matmul(column(&self.known)?)?;
+            let (value, removed) = (column(&self.value)?, line(&self.removed)?);
+            memory = match &self.written {
+                None => kept.add(value.subtract(found)?.multiply(removed)?)?,
+                Some(written) => kept.subtract(found.multiply(removed)?)?.add(value.multiply(line(written)?)?)?,
+            };
+            outputs.push(memory.matmul(column(&self.query)?)?.squeeze_axes(&[-1])?.expand_dims(0)?);
         }
         Ok((ops::concatenate(&outputs, 0)?, memory))
     }
 
-    /// Blocks of `size` positions, a power of two from 2 (Yang et al. 2024, "Gated Delta Networks", section 3.3). Within a block the differences
-    /// that positions write follow from each other by a triangular system; its solution, what it gives to each position,
-    /// and what it makes of a memory are linear in the memory before the block and computed for all blocks at once. Only
-    /// the memory itself goes from block to block.
+    /// Blocks of `size` positions, a power of two from 2 (Yang et al. 2024, "Gated Delta Networks", section 3.3). Within
+    /// a block the differences that positions write follow from each other by a triangular system; its solution, what it
+    /// gives to each position, and what it makes of a memory are linear in the memory before the block and computed for
+    /// all blocks at once. Only the memory itself goes from block to block.
     pub fn by_block(&self, memory: Array, size: usize) -> Result<(Array, Array)> {
         let rows = self.query.dim(0) as usize;
         let blocks = |array: &Array| blocks(array, size);
         let (query, known, removed) = (blocks(&self.query)?, blocks(&self.known)?, blocks(&self.removed)?);
         let (value, exponents) = (blocks(&self.value)?, blocks(&self.exponents)?);
-
+        let decays = Decays::new(&exponents, size, self.lowest)?;
         let since_start = ops::exp(exponents.cumsum(-2, None, None)?)?;
-        let between = decays_between(&exponents)?;
-        let last = raw::slice_axis(&between, 2, size - 1..size)?;
-        let until_end = last.swap_axes(-1, -2)?;
+        let until_end = ops::exp(exponents.cumsum(-2, true, false)?)?;
         let keep = raw::slice_axis(&since_start, 2, size - 1..size)?;
 
         // What positions find of what those before them wrote, and what they give of it.
-        let columns = removed.swap_axes(-1, -2)?;
-        let finds = ops::tril(known.matmul(&columns)?.multiply(&between)?, -1)?;
-        let gives = query.matmul(&columns)?.multiply(&between)?;
-        let solution = inverse(&finds, size)?;
-
-        // The differences are `written - response · memoryᵀ`.
-        let written = solution.matmul(&value)?;
-        let response = solution.matmul(known.multiply(&since_start)?)?;
-        let of_written = gives.matmul(&written)?;
-        let of_memory = query.multiply(&since_start)?.subtract(gives.matmul(&response)?)?;
+        let [finds, gives] = decays.products([&known, &query], &removed)?;
+        let solution = inverse(&ops::tril(finds, -1)?, size)?;
         let removed = removed.multiply(&until_end)?;
-        let added = written.swap_axes(-1, -2)?.matmul(&removed)?;
+
+        // The differences are `differences - response · memoryᵀ`.
+        let response = solution.matmul(known.multiply(&since_start)?)?;
+        let of_memory = query.multiply(&since_start)?.subtract(gives.matmul(&response)?)?;
         let lost = response.swap_axes(-1, -2)?.matmul(&removed)?;
+        let (given, added) = match &self.written {
+            None => {
+                let differences = solution.matmul(value)?;
+                (gives.matmul(&differences)?, differences.swap_axes(-1, -2)?.matmul(removed)?)
+            }
+            Some(written) => {
+                let written = blocks(written)?;
+                let [found, given] = decays.products([&known, &query], &written)?;
+                let differences = solution.matmul(ops::tril(found, -1)?.matmul(&value)?.negative()?)?;
+                let added = value.swap_axes(-1, -2)?.matmul(written.multiply(&until_end)?)?;
+                let added = added.add(differences.swap_axes(-1, -2)?.matmul(removed)?)?;
+                (gives.matmul(differences)?.add(given.matmul(value)?)?, added)
+            }
+        };
 
         let mut memory = memory.expand_dims(0)?;
         let mut before = Vec::new();
@@ -90,10 +109,111 @@ impl DeltaRule {
             before.push(std::mem::replace(&mut memory, after));
         }
         let before = ops::concatenate(&before, 0)?.swap_axes(-1, -2)?;
-        let y = of_written.add(of_memory.matmul(before)?)?.swap_axes(1, 2)?;
+        let y = given.add(of_memory.matmul(before)?)?.swap_axes(1, 2)?;
         let y = y.reshape(&[-1, y.dim(2), y.dim(3)])?;
         Ok((raw::slice_axis(&y, 0, 0..rows)?, memory.squeeze_axes(&[0])?))
     }
+}
+
+/// What is left at positions of a block of what earlier ones wrote.
+enum Decays {
+    /// One number for two positions, `[blocks, heads, size, size]`.
+    Head(Array),
+    /// One for each column, which is a product of two. Each part serves some pairs of positions.
+    Columns(Vec<Part>),
+}
+
+/// Pairs of positions with a place between them to which both count.
+struct Part {
+    /// One where row and column are such a pair.
+    pairs: Array,
+    /// From the place to each position, and from each position to the place, `[blocks, heads, size, columns]`; neither
+    /// where positions are pairs with themselves.
+    factors: Option<[Array; 2]>,
+}
+
+impl Decays {
+    /// Of exponents `[blocks, heads, size, columns]`.
+    fn new(exponents: &Array, size: usize, lowest: Option<f32>) -> Result<Self> {
+        if exponents.dim(-1) == 1 {
+            return decays_between(exponents).map(Self::Head);
+        }
+        // Factors from the middle of a few positions neither overflow nor lose much while a bound keeps them small.
+        let fit = |lowest: f32| (0..).map(|n| 1 << n).take_while(|n| *n as f32 * -lowest <= TOGETHER).last();
+        let together = lowest.and_then(fit).unwrap_or(1).min(size);
+        let mut parts = vec![Part::around(exponents, size, together)?];
+        let mut half = together;
+        while half < size {
+            parts.push(Part::halves(exponents, size, half)?);
+            half *= 2;
+        }
+        Ok(Self::Columns(parts))
+    }
+
+    /// Products of `lefts` and `right`, weighed by what is left between their positions; zero above the diagonal.
+    fn products<const N: usize>(&self, lefts: [&Array; N], right: &Array) -> Result<[Array; N]> {
+        let product = |left: &Array, right: &Array| left.matmul(right.swap_axes(-1, -2)?);
+        let mut all = Vec::with_capacity(N);
+        match self {
+            Self::Head(between) => {
+                for left in lefts {
+                    all.push(product(left, right)?.multiply(between)?);
+                }
+            }
+            Self::Columns(parts) => {
+                for Part { pairs, factors } in parts {
+                    let decayed = factors.as_ref().map(|[_, until]| right.multiply(until)).transpose()?;
+                    for (index, left) in lefts.into_iter().enumerate() {
+                        let product = match (factors, &decayed) {
+                            (Some([since, _]), Some(right)) => product(&left.multiply(since)?, right)?,
+                            _ => product(left, right)?,
+                        };
+                        let product = product.multiply(pairs)?;
+                        match all.get_mut(index) {
+                            Some(sum) => *sum = product.add(&*sum)?,
+                            None => all.push(product),
+                        }
+                    }
+                }
+            }
+        }
+        all.try_into().map_err(|_| Fault::internal("products that got lost"))
+    }
+}
+
+impl Part {
+    /// Pairs within `together` positions, which count to the one in their middle.
+    fn around(exponents: &Array, size: usize, together: usize) -> Result<Self> {
+        let pairs = mask(size, |row, column| row >= column && row / together == column / together)?;
+        if together == 1 {
+            return Ok(Self { pairs, factors: None });
+        }
+        let sums = in_parts(exponents, together)?.cumsum(-2, None, None)?;
+        let middle = raw::slice_axis(&sums, 3, together / 2 - 1..together / 2)?;
+        let sums = sums.subtract(middle)?.reshape(exponents.shape())?;
+        let factors = [ops::exp(&sums)?, ops::exp(sums.negative()?)?];
+        Ok(Self { pairs, factors: Some(factors) })
+    }
+
+    /// Pairs of the second with the first `half` of the same `2 * half` positions, which count to the first's end, so that
+    /// all exponents are sums of their own and none is above zero.
+    fn halves(exponents: &Array, size: usize, half: usize) -> Result<Self> {
+        let parts = in_parts(exponents, 2 * half)?;
+        let first = raw::slice_axis(&parts, 3, 0..half)?;
+        let second = raw::slice_axis(&parts, 3, half..2 * half)?;
+        let until = match half {
+            1 => ops::zeros_like(&first)?,
+            _ => first.cumsum(-2, true, false)?,
+        };
+        let sums = ops::concatenate(&[until, running_sum(second, -2)?], 3)?;
+        let factors = ops::exp(sums.reshape(exponents.shape())?)?;
+        Ok(Self { pairs: level(size, half)?, factors: Some([factors.reshape(factors.shape())?, factors]) })
+    }
+}
+
+/// `[blocks, heads, parts, positions, columns]`.
+fn in_parts(exponents: &Array, positions: usize) -> Result<Array> {
+    Ok(exponents.reshape(&[exponents.dim(0), exponents.dim(1), -1, raw::dim(positions)?, exponents.dim(-1)])?)
 }
 
 /// `[blocks, heads, size, width]`; positions behind the last are zeros, which change nothing.
@@ -145,10 +265,13 @@ fn inverse(below: &Array, size: usize) -> Result<Array> {
     Ok(inverse)
 }
 
-/// One where the row is in the second and the column in the first `half` of the same part of `2 * half` positions.
+/// One where the row is in the second and the column in the first `half` of the same `2 * half` positions.
 fn level(size: usize, half: usize) -> Result<Array> {
-    let one = |(row, column): (usize, usize)| row > column && (half..2 * half).contains(&(row ^ column));
-    let pairs = (0..size).flat_map(|row| (0..size).map(move |column| (row, column)));
-    let mask: Vec<f32> = pairs.map(|pair| f32::from(u8::from(one(pair)))).collect();
-    Ok(Array::from_slice(&mask, &[raw::dim(size)?, raw::dim(size)?]))
+    mask(size, |row, column| row > column && (half..2 * half).contains(&(row ^ column)))
+}
+
+/// A matrix of ones where `one` says so of row and column, and zeros.
+fn mask(size: usize, one: impl Fn(usize, usize) -> bool) -> Result<Array> {
+    let numbers = (0..size * size).map(|index| f32::from(u8::from(one(index / size, index % size))));
+    Ok(Array::from_slice(&numbers.collect::<Vec<f32>>(), &[raw::dim(size)?, raw::dim(size)?]))
 }

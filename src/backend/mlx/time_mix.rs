@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, ops};
 
 use super::activation::wide;
+use super::delta_rule::DeltaRule;
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
@@ -49,32 +50,28 @@ pub(super) fn time_mix(
     let number = |number: f32| scalar(number, Dtype::Float32);
 
     let (receptance, key, value) = (by_head(&receptance.0)?, by_head(&key.0)?, by_head(&value.0)?);
-    let keep = ops::exp(ops::sigmoid(by_head(&decay.0)?)?.multiply(number(LOWEST_DECAY)?)?)?;
+    let exponents = ops::sigmoid(by_head(&decay.0)?)?.multiply(number(LOWEST_DECAY)?)?;
     let rate = ops::sigmoid(by_head(&rate.0)?)?;
     let scaled = key.multiply(by_head(params.key_scale)?)?;
     let length = scaled.square()?.sum_axis(-1, true)?.sqrt()?;
     let known = scaled.divide(ops::maximum(length, number(SHORTEST)?)?)?;
-    let removed = known.multiply(&rate)?.negative()?;
+    let removed = known.multiply(&rate)?;
+    // It is asked of a memory before that fades, and the bound keeps what is left far from zero.
+    let known = known.divide(ops::exp(&exponents)?)?;
     let written = rate.subtract(number(1.0)?)?.multiply(by_head(params.key_rate)?)?.add(number(1.0)?)?;
     let written = key.multiply(written)?;
     let weight = receptance.multiply(&written)?.multiply(by_head(params.bonus)?)?.sum_axis(-1, true)?;
     let own = weight.multiply(&value)?;
 
-    let flat = [&receptance, &keep, &known, &removed, &written, &value];
-    let y = each(flat, rows, states, |[receptance, keep, known, removed, written, value], state| {
+    let flat = [&receptance, &known, &removed, &value, &written, &exponents];
+    let y = each(flat, rows, states, |[query, known, removed, value, written, exponents], state| {
         let size = params.spec.head_dim;
-        let mut memory = state.memory_or_zeros([params.spec.heads, size, size])?;
-        let count = receptance.dim(0) as usize;
-        let mut outputs = Vec::with_capacity(count);
-        for row in 0..count {
-            let at = |array: &Array| raw::slice_axis(array, 0, row..row + 1)?.squeeze_axes(&[0]).map_err(Fault::from);
-            let taken = memory.matmul(at(&known)?.expand_dims(-1)?)?.multiply(at(&removed)?.expand_dims(-2)?)?;
-            let added = at(&value)?.expand_dims(-1)?.multiply(at(&written)?.expand_dims(-2)?)?;
-            memory = memory.multiply(at(&keep)?.expand_dims(-2)?)?.add(taken)?.add(added)?;
-            outputs.push(memory.matmul(at(&receptance)?.expand_dims(-1)?)?.squeeze_axes(&[-1])?.expand_dims(0)?);
-        }
+        let memory = state.memory_or_zeros([params.spec.heads, size, size])?;
+        let (written, lowest) = (Some(written), Some(LOWEST_DECAY));
+        let rule = DeltaRule { query, known, removed, value, written, exponents, lowest };
+        let (y, memory) = rule.apply(memory)?;
         state.set_memory(memory);
-        Ok(ops::concatenate(&outputs, 0)?)
+        Ok(y)
     })?;
     let rows_of = |x: Array| Ok::<_, Fault>(cast(x.reshape(&[-1, heads * head_dim])?, dtype)?.into());
     Ok([rows_of(y)?, rows_of(own)?])

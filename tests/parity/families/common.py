@@ -5,6 +5,8 @@ BASE = {
     "num_key_value_heads": 2, "vocab_size": 96, "max_position_embeddings": 512, "rms_norm_eps": 0.01,
     "rope_theta": 10000.0, "eos_token_id": 95,
 }  # fmt: skip
+# Longer than two of the blocks that the memory of delta nets goes through.
+LONG = {"_tokens": 140}
 LINEAR = {"type": "linear", "factor": 4.0}
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,

@@ -1,6 +1,6 @@
 """Families of which the text part runs."""
 
-from .common import BASE, GEMMA4, LATENT, LFM, MINISTRAL, MOE, YARN, sliding
+from .common import BASE, GEMMA4, LATENT, LFM, LONG, MINISTRAL, MOE, YARN, sliding
 
 MINIMAX_M3 = {
     "model_type": "minimax_m3", "num_hidden_layers": 3, "head_dim": 16, "intermediate_size": 64,
@@ -99,7 +99,7 @@ FAMILIES = {
         "alone": KIMI_K3 | {
             "model_type": "kimi_k3", "attn_res_block_size": None, "num_experts": None, "num_hidden_layers": 3,
             "activation_situ_linear_beta": 1.5, "mla_use_output_gate": True,
-        },
+        } | LONG,
     }),
     "muse_spark": (
         "text part; gated attention with norms of all heads, narrow experts normed one by one, weighed residual streams", [

@@ -1,9 +1,7 @@
 """Families with layers that keep a state."""
 
-from .common import BASE, GRANITE, LFM, LINEAR, LOCAL, MOE, sliding
+from .common import BASE, GRANITE, LFM, LINEAR, LOCAL, LONG, MOE, sliding
 
-# Longer than two of the blocks that the memory of delta nets goes through.
-LONG = {"_tokens": 140}
 DELTA = {
     "num_hidden_layers": 3, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
     "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "head_dim": 32, "full_attention_interval": 2,
@@ -241,7 +239,7 @@ FAMILIES = {
     "kimi_linear": ("delta nets with a decay for each column, latent attention without rotation, experts", [
         "rope_scaling", "use_grouped_topk", "mla_use_nope",
     ], {
-        "plain": KIMI_LINEAR | {"num_shared_experts": 1, "routed_scaling_factor": 1.5},
+        "plain": KIMI_LINEAR | LONG | {"num_shared_experts": 1, "routed_scaling_factor": 1.5},
         "groups": KIMI_LINEAR | {
             "qk_nope_head_dim": 48, "v_head_dim": 24, "num_expert_group": 4, "topk_group": 2, "moe_layer_freq": 2,
             "first_k_dense_replace": 0, "moe_renormalize": False, "tie_word_embeddings": True,
@@ -315,7 +313,7 @@ FAMILIES = {
     "bailing_moe_v3": ("delta nets with a bounded decay for each column, latent attention gated head by head", [
         "max_position_embeddings", "kda_safe_gate", "no_kda_lora", "rope_interleave",
     ], {
-        "plain": BAILING_V3,
+        "plain": BAILING_V3 | LONG,
         "other": BAILING_V3 | {
             "moe_shared_expert_intermediate_size": 96, "num_shared_experts": 2, "first_k_dense_replace": 0,
             "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.5, "head_dim": 32,
@@ -324,7 +322,7 @@ FAMILIES = {
         },
     }),
     "rwkv7": ("time mixing and channel mixing", [], {
-        "plain": RWKV,
+        "plain": RWKV | LONG,
         "other": RWKV | {
             "head_dim": 24, "hidden_size": 96, "a_low_rank_dim": 64, "v_low_rank_dim": 32, "gate_low_rank_dim": 64,
             "decay_low_rank_dim": 64, "norm_eps": 0.02, "tie_word_embeddings": True, "intermediate_size": 160,

@@ -1,7 +1,6 @@
 //! The delta rule in blocks, position by position, and on the other backend.
 
 use mlx_rs::Array;
-use serde_json::json;
 
 use super::support::{Random, backend, on_worker, tensor, values};
 use crate::arch::from_config;
@@ -50,7 +49,9 @@ fn rule(rows: usize, spread: f32, rate: f32, columns: usize, exponent: Exponent)
         removed: key.multiply(array(&rates, 1)).unwrap(),
         known: key,
         value: array(&random.floats(rows * HEADS * VALUES), VALUES),
+        written: None,
         exponents: array(&exponents, columns),
+        lowest: None,
     }
 }
 
@@ -75,20 +76,20 @@ const EXPONENTS: [(&str, Exponent); 5] = [
     ("now and then nothing is left", |random| if random.float() > 0.8 { -1000.0 } else { -0.01 }),
 ];
 
-fn blocks_agree(columns: usize) {
+/// Compares blocks with positions, where `change` has made of a rule what is to be tested.
+fn blocks_agree(columns: usize, exponents: &[(&str, Exponent)], change: fn(DeltaRule) -> DeltaRule) {
     backend(Precision::Exact);
     for rows in LENGTHS {
         for (spread, rate) in [(0.0, 1.0), (0.0, 2.0), (0.1, 2.0), (3.0, 1.0), (3.0, 2.0), (3.0, 0.1)] {
-            for (decays, exponent) in EXPONENTS {
-                let rule = rule(rows, spread, rate, columns, exponent);
-                let rounding = if rate > 1.0 { ROUNDING_OF_REFLECTIONS } else { ROUNDING };
+            for (decays, exponent) in exponents {
+                let rule = change(rule(rows, spread, rate, columns, *exponent));
                 let (y, after) = rule.by_position(memory()).unwrap();
-                for size in [16, 64] {
-                    let (in_blocks, after_blocks) = rule.by_block(memory(), size).unwrap();
-                    let what = format!("{rows} rows, {decays}, rate {rate}, spread {spread}, blocks of {size}");
-                    assert_near(&of(&in_blocks), &of(&y), rounding, &what);
-                    assert_near(&of(&after_blocks), &of(&after), rounding, &what);
-                }
+                let rounding = if rate > 1.0 { ROUNDING_OF_REFLECTIONS } else { ROUNDING };
+                let size = rows.next_power_of_two().clamp(2, 64);
+                let (in_blocks, after_blocks) = rule.by_block(memory(), size).unwrap();
+                let what = format!("{rows} rows, {decays}, rate {rate}, spread {spread}");
+                assert_near(&of(&in_blocks), &of(&y), rounding, &what);
+                assert_near(&of(&after_blocks), &of(&after), rounding, &what);
             }
         }
     }
@@ -96,7 +97,36 @@ fn blocks_agree(columns: usize) {
 
 #[test]
 fn blocks_with_a_decay_of_a_head_are_the_same_as_positions() {
-    on_worker(|| blocks_agree(1));
+    on_worker(|| blocks_agree(1, &EXPONENTS, |rule| rule));
+}
+
+#[test]
+fn blocks_with_decays_of_columns_are_the_same_as_positions() {
+    on_worker(|| blocks_agree(KEYS, &EXPONENTS, |rule| rule));
+}
+
+#[test]
+fn blocks_with_bounded_decays_are_the_same_as_positions() {
+    let strong: [(&str, Exponent); 3] = [
+        ("all but nothing is left", |_| -5.0),
+        ("much or little is left", |random| -2.5 - 2.5 * random.float()),
+        ("little fades", |random| -0.01 * random.float().abs()),
+    ];
+    on_worker(move || blocks_agree(KEYS, &strong, |rule| DeltaRule { lowest: Some(-5.0), ..rule }));
+}
+
+#[test]
+fn blocks_whose_values_have_their_own_keys_are_the_same_as_positions() {
+    let bounded: [(&str, Exponent); 3] = [
+        ("as much as may fade", |_| -0.6),
+        ("much or little fades", |random| -0.3 - 0.3 * random.float()),
+        ("nothing fades", |_| 0.0),
+    ];
+    let of_their_own = |rule: DeltaRule| {
+        let written = array(&Random::new(5).floats(rule.query.dim(0) as usize * HEADS * KEYS), KEYS);
+        DeltaRule { lowest: Some(-0.6), written: Some(written), ..rule }
+    };
+    on_worker(move || blocks_agree(KEYS, &bounded, of_their_own));
 }
 
 #[track_caller]
@@ -157,18 +187,23 @@ fn delta_net(config: serde_json::Value) -> GatedDelta {
     nets.into_iter().next().unwrap()
 }
 
+const SHAPE: &str = r#"{
+    "model_type": "qwen3_5", "vocab_size": 8, "hidden_size": 32, "intermediate_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "rms_norm_eps": 0.01, "rope_theta": 1e4,
+    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 24,
+    "linear_conv_kernel_dim": 4, "full_attention_interval": 2
+}"#;
+
 #[test]
 fn gated_delta_nets_are_the_same_on_both_backends() {
-    let mut spec = delta_net(json!({
-        "model_type": "qwen3_5", "vocab_size": 8, "hidden_size": 32, "intermediate_size": 8, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "rms_norm_eps": 0.01, "rope_theta": 1e4,
-        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
-        "linear_value_head_dim": 24, "linear_conv_kernel_dim": 4, "full_attention_interval": 2,
-    }));
+    let mut spec = delta_net(serde_json::from_str(SHAPE).unwrap());
     on_worker(move || {
-        for (decay, rate, scale) in [(-6.0, 4.0, 1.0), (-6.0, 6.0, 2.0), (0.0, 0.0, 1.0), (4.0, 0.0, 1.0)] {
-            spec.rate_scale = scale;
-            backends_agree(&spec, decay, rate);
+        for (by_column, lowest) in [(false, None), (true, None), (true, Some(-5.0))] {
+            (spec.decay_by_column, spec.lowest_decay) = (by_column, lowest);
+            for (decay, rate, scale) in [(-6.0, 4.0, 1.0), (-6.0, 6.0, 2.0), (0.0, 0.0, 1.0), (4.0, 0.0, 1.0)] {
+                spec.rate_scale = scale;
+                backends_agree(&spec, decay, rate);
+            }
         }
     });
 }

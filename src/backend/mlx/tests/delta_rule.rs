@@ -1,6 +1,6 @@
 //! The delta rule in blocks, position by position, and on the other backend.
 
-use mlx_rs::Array;
+use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::support::{Random, backend, on_worker, tensor, values};
 use crate::arch::from_config;
@@ -55,7 +55,7 @@ fn rule(rows: usize, spread: f32, rate: f32, columns: usize, exponent: Exponent)
     }
 }
 
-fn memory() -> Array {
+fn started() -> Array {
     let numbers = Random::new(99).floats(HEADS * VALUES * KEYS);
     Array::from_slice(&numbers, &[HEADS as i32, VALUES as i32, KEYS as i32])
 }
@@ -83,10 +83,10 @@ fn blocks_agree(columns: usize, exponents: &[(&str, Exponent)], change: fn(Delta
         for (spread, rate) in [(0.0, 1.0), (0.0, 2.0), (0.1, 2.0), (3.0, 1.0), (3.0, 2.0), (3.0, 0.1)] {
             for (decays, exponent) in exponents {
                 let rule = change(rule(rows, spread, rate, columns, *exponent));
-                let (y, after) = rule.by_position(memory()).unwrap();
+                let (y, after) = rule.by_position(started()).unwrap();
                 let rounding = if rate > 1.0 { ROUNDING_OF_REFLECTIONS } else { ROUNDING };
                 let size = rows.next_power_of_two().clamp(2, 64);
-                let (in_blocks, after_blocks) = rule.by_block(memory(), size).unwrap();
+                let (in_blocks, after_blocks) = rule.by_block(started(), size).unwrap();
                 let what = format!("{rows} rows, {decays}, rate {rate}, spread {spread}");
                 assert_near(&of(&in_blocks), &of(&y), rounding, &what);
                 assert_near(&of(&after_blocks), &of(&after), rounding, &what);
@@ -135,6 +135,39 @@ fn assert_near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     let size = expected.iter().fold(0.0f32, |size, x| size.max(x.abs()));
     let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(found.iter().all(|x| x.is_finite()) && off <= tolerance * size, "{what}: {off} off, of {size}");
+}
+
+#[test]
+fn blocks_take_no_more_memory_than_is_counted() {
+    on_worker(|| {
+        backend(Precision::Exact);
+        let bounds = [(1, None, false), (0, None, false), (0, Some(-5.0), false), (0, Some(-0.6), true)];
+        for ((keys, values), (columns, lowest, own_keys)) in
+            [(128, 128), (64, 64), (96, 256)].into_iter().flat_map(|sizes| bounds.map(|bound| (sizes, bound)))
+        {
+            let random = &mut Random::new(1);
+            let mut numbers = |width: i32| {
+                let numbers = random.floats(256 * 2 * width as usize);
+                Array::from_slice(&numbers, &[256, 2, width]).multiply(Array::from_f32(0.1)).unwrap()
+            };
+            let columns = if columns == 0 { keys } else { columns };
+            let exponents = numbers(columns).abs().unwrap().negative().unwrap();
+            let (query, known, removed) = (numbers(keys), numbers(keys), numbers(keys));
+            let written = own_keys.then(|| numbers(keys));
+            let rule = DeltaRule { query, known, removed, value: numbers(values), written, exponents, lowest };
+            let inputs = [&rule.query, &rule.known, &rule.removed, &rule.value, &rule.exponents];
+            transforms::eval(inputs.into_iter().chain(&rule.written)).unwrap();
+            let before = memory::active_memory().unwrap();
+            memory::reset_peak_memory().unwrap();
+            let zeros = ops::zeros_dtype(&[2, values, keys], Dtype::Float32).unwrap();
+            let (y, after) = rule.by_block(zeros, 64).unwrap();
+            transforms::eval([&y, &after]).unwrap();
+            let took = memory::peak_memory().unwrap() - before;
+            let counted = 4 * (256 / 64 * rule.numbers()) + y.nbytes() + after.nbytes();
+            let what = format!("{took} bytes, not {counted}, with {keys} and {values}, {columns} decays, {lowest:?}");
+            assert!(took <= counted && took * 2 >= counted, "{what}");
+        }
+    });
 }
 
 fn cpu_tensor(cpu: &Cpu, rows: usize, numbers: &[f32]) -> <Cpu as Backend>::Tensor {

@@ -1,6 +1,6 @@
 //! The `quantization` of a configuration, in the style of MLX.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -27,14 +27,29 @@ pub(super) fn quantization(config: &Config) -> Result<Option<Quantization>> {
 
 fn read(quantization: &Config) -> Result<Quantization> {
     let default = format(quantization, true)?;
-    let mut overrides = BTreeMap::new();
+    let (mut overrides, mut global_scales) = (BTreeMap::new(), BTreeSet::new());
+    const GLOBAL: &str = "global_scale";
+    if quantization.bool_or(GLOBAL, false)? {
+        return Err(
+            quantization.unsupported(GLOBAL, "is not supported for all matrices; for single ones of experts it is")
+        );
+    }
     for (name, value) in quantization.entries() {
         let format = match value {
-            _ if matches!(name, "group_size" | "bits" | "mode") => continue,
+            _ if matches!(name, "group_size" | "bits" | "mode" | GLOBAL) => continue,
             Value::Bool(true) => Some(default),
             Value::Bool(false) => None,
             Value::Object(_) => match quantization.object(name)? {
-                Some(layer) => Some(format(&layer, false)?),
+                Some(layer) => {
+                    let format = format(&layer, false)?;
+                    if layer.bool_or(GLOBAL, false)? {
+                        if format.mode != QuantizationMode::Nvfp4 {
+                            return Err(layer.unsupported(GLOBAL, "is not supported with this mode; with nvfp4 it is"));
+                        }
+                        global_scales.insert(name.to_string());
+                    }
+                    Some(format)
+                }
                 None => continue,
             },
             Value::Null => continue,
@@ -42,7 +57,7 @@ fn read(quantization: &Config) -> Result<Quantization> {
         };
         overrides.insert(name.to_string(), format);
     }
-    Ok(Quantization { default: Some(default), overrides, rotations: BTreeMap::new() })
+    Ok(Quantization { default: Some(default), overrides, rotations: BTreeMap::new(), global_scales })
 }
 
 /// What a configuration says of all matrices, or of one, where it may say less: MLX then takes its usual numbers.
@@ -54,9 +69,6 @@ fn format(config: &Config, of_all: bool) -> Result<QuantizationFormat> {
         Some("nvfp4") => QuantizationMode::Nvfp4,
         Some(_) => return Err(config.unsupported("mode", "is not supported; affine, mxfp4, mxfp8 and nvfp4 are")),
     };
-    if config.bool_or("global_scale", false)? {
-        return Err(config.unsupported("global_scale", "is not supported"));
-    }
     // Far enough to say below what exists.
     let usual = QuantizationFormat::usual(mode);
     let number = |key, usual| match of_all {

@@ -163,6 +163,8 @@ pub(crate) struct ExpertsData {
 pub(crate) struct StackData {
     /// One with the rows of all experts, one expert after the other, or one for each expert.
     pub parts: Vec<LinearData>,
+    /// What the product with each expert's matrix is multiplied by.
+    pub factors: Option<Vec<f32>>,
 }
 
 impl StackData {

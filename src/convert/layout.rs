@@ -188,6 +188,11 @@ impl<'a> Layout<'a> {
 
     /// A matrix of MLX's codes.
     fn codes(&mut self, path: &str) -> Result<Found> {
+        let global = format!("{path}.global_scale");
+        if self.tensors.contains(&global) {
+            let message = format!("{}: {global:?}, a scale beside those of groups", self.tensors.label());
+            return Err(Error::unsupported(message).with_hint("use the model that it was made of"));
+        }
         let beside = ["scales", "biases"].map(|part| format!("{path}.{part}"));
         let scales = self.tensors.need(&beside[0])?;
         let mut shape = scales.shape.clone();

@@ -517,7 +517,9 @@ impl<B: Backend> Builder<B> {
     }
 
     fn stack(&self, linear: &spec::Linear) -> Result<StackData> {
-        Ok(StackData { parts: self.data(&linear.stored())? })
+        let parts = self.data(&linear.stored())?;
+        let factors = weights::factors(&self.tensors, linear, &parts)?;
+        Ok(StackData { parts, factors })
     }
 
     fn linear(&self, parts: &[spec::Linear]) -> Result<B::Linear> {

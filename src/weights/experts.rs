@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::linear::floats;
 use super::{LinearData, Matrix, TensorView, Tensors, linear};
-use crate::arch::spec::{Linear, Quantization, Spec};
+use crate::arch::spec::{Linear, Quantization, QuantizationMode, Spec};
 use crate::error::Result;
 
 /// mlx-lm's names of an expert's matrices, and those of makers.
@@ -124,6 +124,29 @@ pub(super) fn of_fused(tensors: &Tensors, spec: &Linear) -> Result<Option<Linear
         part
     };
     Ok(Some(LinearData { outputs, inputs, matrix: Matrix::Dense(view), bias: None, rotation: None }))
+}
+
+/// The largest number that codes of E2M1 and scales of E4M3 have together.
+const NVFP4_MAX: f32 = 6.0 * 448.0;
+
+/// Name of the tensor of the experts' factors.
+pub(super) fn global_scale(path: &str) -> String {
+    format!("{path}.global_scale")
+}
+
+/// What the products with a stack of experts are multiplied by, expert by expert, where its numbers have a scale beside
+/// those of their groups. `data` is the stack as it is stored.
+pub(crate) fn factors(tensors: &Tensors, stack: &Linear, data: &[LinearData]) -> Result<Option<Vec<f32>>> {
+    let name = global_scale(&stack.name);
+    let Some(experts) = stack.experts.filter(|_| tensors.contains(&name)) else { return Ok(None) };
+    let is_nvfp4 = |data: &LinearData| matches!(&data.matrix, Matrix::Float { format, .. } if format.mode == QuantizationMode::Nvfp4);
+    if !data.iter().all(is_nvfp4) {
+        return Err(tensors.corrupt(&name, "is there, but its matrix is not one of nvfp4"));
+    }
+    if stack.bias {
+        return Err(tensors.corrupt(&name, "is there, which is not supported beside a bias"));
+    }
+    Ok(Some(floats(tensors, &name, &[experts])?.to_f32().into_iter().map(|scale| scale / NVFP4_MAX).collect()))
 }
 
 /// A stack that the checkpoint has in parts, if it does.

@@ -27,7 +27,7 @@ mod tests;
 mod unique;
 
 pub(crate) use dequantize::dequantize;
-pub(crate) use experts::{Fused, apart};
+pub(crate) use experts::{Fused, apart, factors};
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 #[cfg(test)]

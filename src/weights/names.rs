@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::experts::{needed_apart, needed_fused};
+use super::experts::{global_scale, needed_apart, needed_fused};
 use super::{Tensors, rotation, shown};
 use crate::arch::spec::{Linear, Quantization, QuantizationFormat, Spec};
 use crate::error::{Error, Result};
@@ -13,6 +13,12 @@ const SPELLED_OUT: usize = 5;
 /// Fails unless the checkpoint holds every tensor that the model needs, and no other but those that it may ignore.
 /// Left-over tensors mean that the model is not what its config.json says, so its answers would be wrong.
 pub(crate) fn check_names(spec: &Spec, tensors: &Tensors) -> Result<()> {
+    let is_stack = |name: &String| spec.linears().any(|linear| linear.experts.is_some() && linear.name == *name);
+    let scaled = spec.quantization.iter().flat_map(|quantization| &quantization.global_scales);
+    if let Some(name) = scaled.into_iter().find(|name| !is_stack(name)) {
+        let message = format!("{}: a global_scale of {}, which has no experts", tensors.label(), shown(name));
+        return Err(Error::unsupported(message).with_hint("convert the model that it was made of without one"));
+    }
     let needed = needed(spec, tensors);
     let missing: Vec<_> = needed.iter().map(String::as_str).filter(|name| !tensors.contains(name)).collect();
     if !missing.is_empty() {
@@ -85,6 +91,12 @@ fn needed(spec: &Spec, tensors: &Tensors) -> BTreeSet<String> {
             let rotated = |quantization: &Quantization| quantization.rotations.contains_key(&linear.name);
             if spec.quantization.as_ref().is_some_and(rotated) {
                 names.insert(rotation::signs(&path));
+            }
+            let scale = global_scale(&linear.name);
+            let scaled = |quantization: &Quantization| quantization.global_scales.contains(&linear.name);
+            if linear.experts.is_some() && (tensors.contains(&scale) || spec.quantization.as_ref().is_some_and(scaled))
+            {
+                names.insert(scale);
             }
             if linear.ternary {
                 names.insert(linear.ternary_scale());

@@ -131,6 +131,9 @@ class Checkpoint:
             self.floats(f"{path}.biases", groups, f"biases {columns}", drawn=f"{path}.scales")
         else:
             self.scale_bytes(f"{path}.scales", groups, mode, columns)
+        own = self.config["quantization"].get(path)
+        if isinstance(own, dict) and own.get("global_scale"):
+            self.floats(f"{path}.global_scale", shape[:1], "global")
 
     def packed(self, path, leaf, shape, module):
         """A tensor of a matrix of two bits that a rotation is folded into."""
@@ -184,6 +187,9 @@ class Checkpoint:
             x = F32(0.5) * n.signed()
         elif kind == "norm":
             x = F32(1) + F32(0.25) * n.signed()
+        elif kind == "global":
+            # The largest of nvfp4's numbers, so that those of the matrix have their usual size.
+            x = F32(2688) + F32(672) * n.signed()
         elif kind == "signs":
             x = np.where(n.word() & np.uint32(1), F32(1), F32(-1))
         elif kind == "matrix":

@@ -74,6 +74,21 @@ def ternary_product(self, x, packed):
 importlib.import_module("mlx_lm.models.bitlinear_layers").BitLinear.execute_matmul_kernel = ternary_product
 
 
+switch_layers = importlib.import_module("mlx_lm.models.switch_layers")
+product = switch_layers.QuantizedSwitchLinear.__call__
+
+
+def scaled_product(self, x, indices, sorted_indices=False):
+    """Without a scale of each expert, which MLX knows on GPUs alone, and then multiplied by it."""
+    scale, self.global_scale = self.global_scale, None
+    y = product(self, x, indices, sorted_indices)
+    self.global_scale = scale
+    return y if scale is None else y * (scale / (6 * 448))[indices][..., None, None]
+
+
+switch_layers.QuantizedSwitchLinear.__call__ = scaled_product
+
+
 class PackedEmbedding(prism.HadamardQuantizedEmbedding):
     """In f32: mlx-lm makes f16 of the rows."""
 

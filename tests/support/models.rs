@@ -83,6 +83,7 @@ impl KnownModel {
             "value" => floats(&|_| argument.parse().unwrap()),
             "bias" => floats(&|i| 0.5 * numbers.signed(i)),
             "norm" => floats(&|i| 1.0 + 0.25 * numbers.signed(i)),
+            "global" => floats(&|i| 2688.0 + 672.0 * numbers.signed(i)),
             "signs" => floats(&|i| if numbers.word(i) & 1 == 1 { 1.0 } else { -1.0 }),
             "matrix" => floats(&|i| numbers.signed(i) * amplitude(size())),
             "scales" => {

@@ -1,6 +1,6 @@
 //! How quantized tensors are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -18,6 +18,11 @@ pub struct Quantization {
     /// `name.signs`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rotations: BTreeMap<String, usize>,
+    /// By the same names, the stacks of experts whose nvfp4 numbers have a further factor for each expert, which is
+    /// `name.global_scale` (`[experts]`) divided by the largest number that codes and scales have. A checkpoint may have
+    /// such tensors without saying so.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub global_scales: BTreeSet<String>,
 }
 
 /// How codes are packed.

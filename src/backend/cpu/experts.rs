@@ -1,6 +1,8 @@
 //! Mixtures of experts: rows are gathered by expert, so that each expert's weights are read once, and only those of
 //! experts that somebody chose.
 
+use std::iter::repeat_n;
+
 use super::Cpu;
 use super::activation::activate;
 use super::elementwise::silu;
@@ -9,9 +11,10 @@ use super::matmul::linear;
 use super::norm::norm;
 use super::routing::choose;
 use super::simd::Level;
+use super::streams::scale_columns;
 use super::tensor::Tensor;
 use crate::arch::spec::Activation;
-use crate::backend::{ExpertsData, RoutingParams};
+use crate::backend::{ExpertsData, RoutingParams, StackData};
 use crate::error::{Error, Result};
 
 /// Loaded experts.
@@ -26,7 +29,13 @@ pub(crate) struct Experts {
 struct Expert {
     gate_up: Linear,
     down: Linear,
+    /// What columns of the products with the two are multiplied by; nothing where all are left as they are.
+    factors: [Vec<Scaled>; 2],
 }
+
+/// So many columns, and their factor.
+#[derive(Clone, Copy)]
+struct Scaled(usize, f32);
 
 /// A row's way through one expert.
 struct Visit {
@@ -49,11 +58,37 @@ impl Experts {
             Ok(Expert {
                 gate_up: Linear::load(level, &gate_up)?,
                 down: Linear::load(level, &[data.down.expert(index, count)?])?,
+                factors: [
+                    factors(&data.gate_up, index, count)?,
+                    factors(std::slice::from_ref(&data.down), index, count)?,
+                ],
             })
         };
         let experts = (0..count).map(expert).collect::<Result<_>>()?;
         Ok(Self { experts, activation: data.activation, gated: data.gated, outputs: data.down.outputs() / count })
     }
+}
+
+/// The factors of an expert in matrices side by side.
+fn factors(matrices: &[StackData], index: usize, count: usize) -> Result<Vec<Scaled>> {
+    if matrices.iter().all(|matrix| matrix.factors.is_none()) {
+        return Ok(Vec::new());
+    }
+    let factor = |matrix: &StackData| {
+        let factor = matrix.factors.as_ref().map_or(Some(1.0), |factors| factors.get(index).copied());
+        let factor = factor.ok_or_else(|| Error::internal(format!("no factor of expert {index}")))?;
+        Ok(Scaled(matrix.outputs() / count.max(1), factor))
+    };
+    matrices.iter().map(factor).collect()
+}
+
+/// Rows whose columns are multiplied by their factors, if they have some.
+fn scaled(cpu: &Cpu, x: Tensor, factors: &[Scaled]) -> Result<Tensor> {
+    if factors.is_empty() {
+        return Ok(x);
+    }
+    let each: Vec<f32> = factors.iter().flat_map(|Scaled(columns, factor)| repeat_n(*factor, *columns)).collect();
+    scale_columns(cpu, &x, &each)
 }
 
 /// See [`Backend::experts`](crate::backend::Backend::experts).
@@ -89,7 +124,8 @@ pub(super) fn experts(
     let width = experts.outputs;
     let mut given = cpu.arena.allocate(x.rows() * rule.top_k * width)?;
     for visits in visits.chunk_by(|a, b| a.expert == b.expert) {
-        let Some(Expert { gate_up, down }) = experts.experts.get(visits[0].expert) else {
+        let Some(Expert { gate_up, down, factors: [of_gate_up, of_down] }) = experts.experts.get(visits[0].expert)
+        else {
             // A choice beyond the experts gives the row as it is.
             x.expect_width(width, "a choice that is no expert")?;
             for visit in visits {
@@ -106,12 +142,12 @@ pub(super) fn experts(
                 &gathered
             }
         };
-        let hidden = linear(cpu, rows, gate_up)?;
+        let hidden = scaled(cpu, linear(cpu, rows, gate_up)?, of_gate_up)?;
         let hidden = match (experts.activation, experts.gated) {
             (Activation::Silu, true) => silu(cpu, &hidden)?,
             (activation, gated) => activate(cpu, &hidden, activation, gated)?,
         };
-        let y = linear(cpu, &hidden, down)?;
+        let y = scaled(cpu, linear(cpu, &hidden, down)?, of_down)?;
         let y = match routing.norm {
             Some(by) => norm(cpu, &y, by)?,
             None => y,

@@ -30,6 +30,8 @@ pub(super) struct Stacked {
     numbers: Numbers,
     /// `[experts, outputs]`.
     bias: Option<Array>,
+    /// `[experts]`, of the products.
+    factors: Option<Array>,
 }
 
 enum Numbers {
@@ -74,8 +76,8 @@ impl Experts {
 impl Stacked {
     /// Matrices side by side; those that are stored alike become one.
     fn load(parts: &[StackData], experts: usize, exact: bool) -> Result<Vec<Self>> {
-        let mut alike: Vec<Vec<&[LinearData]>> = Vec::new();
-        for StackData { parts: part } in parts {
+        let mut alike: Vec<(Vec<&[LinearData]>, Option<&[f32]>)> = Vec::new();
+        for StackData { parts: part, factors } in parts {
             let [first, rest @ ..] = &**part else { return Err(Fault::internal("experts without a matrix")) };
             if rest.iter().any(|other| !stored_alike(first, other)) {
                 return Err(Fault(
@@ -84,11 +86,16 @@ impl Stacked {
                 ));
             }
             match alike.last_mut() {
-                Some(last) if stored_alike(&last[0][0], first) => last.push(part),
-                _ => alike.push(vec![part]),
+                Some((last, None)) if factors.is_none() && stored_alike(&last[0][0], first) => last.push(part),
+                _ => alike.push((vec![part], factors.as_deref())),
             }
         }
-        alike.into_iter().map(|parts| Self::load_alike(&parts, experts, exact)).collect()
+        let load = |(parts, factors): (Vec<&[LinearData]>, Option<&[f32]>)| {
+            let factors =
+                factors.map(|factors| Ok::<_, Fault>(Array::from_slice(factors, &[raw::dim(factors.len())?])));
+            Ok(Self { factors: factors.transpose()?, ..Self::load_alike(&parts, experts, exact)? })
+        };
+        alike.into_iter().map(load).collect()
     }
 
     fn load_alike(parts: &[&[LinearData]], experts: usize, exact: bool) -> Result<Self> {
@@ -123,7 +130,7 @@ impl Stacked {
                 format: *format,
             },
         };
-        Ok(Self { numbers, bias })
+        Ok(Self { numbers, bias, factors: None })
     }
 
     /// One stored matrix.
@@ -149,6 +156,18 @@ impl Stacked {
     }
 
     fn apply(&self, x: &Array, chosen: &Array, sorted: bool) -> Result<Array> {
+        let Some(factors) = &self.factors else { return self.product(x, chosen, sorted) };
+        // Scales of the groups alone may make more of a number than f16 has.
+        let y = if x.dtype() == Dtype::Float16 {
+            self.product(&wide(x)?, chosen, sorted)?
+        } else {
+            self.product(x, chosen, sorted)?
+        };
+        let factors = factors.take_axis(chosen, 0)?.expand_dims_axes(&[-1, -2])?;
+        cast(wide(&y)?.multiply(factors)?, x.dtype())
+    }
+
+    fn product(&self, x: &Array, chosen: &Array, sorted: bool) -> Result<Array> {
         let y = match &self.numbers {
             Numbers::Dense(matrices) => raw::gather_matmul(x, matrices, chosen, sorted)?,
             Numbers::Quantized { codes, scales, biases, format } => {
@@ -162,7 +181,7 @@ impl Stacked {
     }
 
     fn arrays(&self) -> Vec<&Array> {
-        let mut arrays: Vec<&Array> = self.bias.iter().collect();
+        let mut arrays: Vec<&Array> = self.bias.iter().chain(&self.factors).collect();
         match &self.numbers {
             Numbers::Dense(matrices) => arrays.push(matrices),
             Numbers::Quantized { codes, scales, biases, .. } => {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Dtype, Matrix, Tensors, linear, norm};
 use super::{model, tensors};
@@ -35,6 +35,7 @@ fn quantization(bits: usize, group_size: usize) -> Quantization {
         default: Some(QuantizationFormat::affine(bits, group_size)),
         overrides: BTreeMap::new(),
         rotations: BTreeMap::new(),
+        global_scales: BTreeSet::new(),
     }
 }
 

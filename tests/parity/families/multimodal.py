@@ -20,6 +20,8 @@ MUSE_SPARK = {
     "moe_hidden_size": 32, "moe_intermediate_size": 64,
 }  # fmt: skip
 
+NVFP4 = {"group_size": 16, "bits": 4, "mode": "nvfp4"}
+
 KIMI_K3 = {
     "model_type": "kimi_linear", "num_hidden_layers": 3, "num_key_value_heads": 4, "num_experts": 8,
     "moe_intermediate_size": 64, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 16,
@@ -114,6 +116,10 @@ FAMILIES = {
             "final_logit_softcapping": 7.0, "output_multiplier": 1.5, "num_local_experts": 4, "num_experts_per_tok": 2,
             "moe_hidden_size": 96, "moe_intermediate_size": 32, "qk_scale_factor": 2.0, "routed_scaling_factor": 2.5,
             "num_shared_experts": 0, "mlp_layer_types": ["sparse"] * 3,
+        }},
+        "scaled": {"text_config": MUSE_SPARK, "_packed": True, "quantization": NVFP4 | {
+            f"model.language_model.layers.{layer}.mlp.experts.{part}": NVFP4 | {"global_scale": part != "up_proj" or layer > 1}
+            for layer in range(4) for part in ("gate_proj", "up_proj", "down_proj")
         }},
         "sliding": {"text_config": MUSE_SPARK | {
             "num_hidden_layers": 2, "layer_rope_theta": [10000.0, 10000.0], "layer_types": ["sliding_attention"] * 2,

@@ -115,7 +115,7 @@ fn normed_behind_factors<B: Backend>(
     let weight = floats(Dtype::F32, &[16], &numbers[16..32]);
     let norm = NormData { input: Some(input), ..NormData::rms(&weight, 0.05) };
     let norm = backend.load_norm(&norm).unwrap();
-    let stack = |matrix: &TestMatrix| StackData { parts: vec![matrix.data.clone()] };
+    let stack = |matrix: &TestMatrix| StackData { parts: vec![matrix.data.clone()], factors: None };
     let data = ExpertsData {
         count: 4,
         gate_up: vec![stack(gate_up)],

@@ -1,13 +1,16 @@
 //! Muse Spark: gated attention with norms of all heads, narrow experts of which each is normed, and a residual stream
 //! whose numbers are weighed column by column before a block's output is added.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::blocks::{self, Keys, MAX_HIDDEN, MAX_INTERMEDIATE, Sizes, attention_name, linear, name};
 use super::config::Config;
 use super::experts::{self, Choice};
 use super::rope;
-use super::spec::{Attention, Gate, Layer, Linear, Moe, Narrowing, Norm, Routing, Spec};
+use super::spec::{
+    Attention, Gate, Layer, Linear, Moe, Narrowing, Norm, Quantization, QuantizationFormat, QuantizationMode, Routing,
+    Spec,
+};
 use super::wrapper;
 use crate::error::Result;
 
@@ -16,12 +19,37 @@ const ENDS: [u32; 2] = [200_001, 200_008];
 
 /// The text part of a model that also sees.
 pub(super) fn spec(config: &Config) -> Result<Spec> {
-    let mut spec = wrapper::text_part(config, Value::Null, None, "", text)?;
-    spec.ignored.extend(["vision_adapter.", "vision_projection."].map(String::from));
+    let published = published_format(config)?;
+    let read = |config: &Config| wrapper::text_part(config, Value::Null, None, "", text);
+    let mut spec = match &published {
+        Some(_) => config.with(Value::Null, json!({"quantization_config": null}), read)?,
+        None => read(config)?,
+    };
+    spec.quantization = published.or(spec.quantization);
+    // Scales of activations, which stay floats, and other parts of the model.
+    spec.ignored.extend(["proj_input_scale", "vision_adapter.", "vision_projection."].map(String::from));
     if spec.eos_ids.is_empty() {
         spec.eos_ids = ENDS.into();
     }
     Ok(spec)
+}
+
+/// The format of experts as the model's makers publish them. They are to be converted: names and tensors are others.
+fn published_format(config: &Config) -> Result<Option<Quantization>> {
+    const FORMAT: &str = "quant_algo";
+    let Some(settings) = config.object("quantization_config")? else { return Ok(None) };
+    if config.get("quantization").is_some() || settings.string("quant_method")? != Some("modelopt") {
+        return Ok(None);
+    }
+    if settings.string(FORMAT)? != Some("NVFP4") {
+        return Err(settings.unsupported(FORMAT, "is not supported; NVFP4 is"));
+    }
+    let usual = QuantizationFormat::usual(QuantizationMode::Nvfp4);
+    if settings.usize_or("group_size", usual.group_size, 0..=usize::MAX)? != usual.group_size {
+        return Err(settings.unsupported("group_size", "is not supported; 16 is"));
+    }
+    let (overrides, rotations, global_scales) = Default::default();
+    Ok(Some(Quantization { default: Some(usual), overrides, rotations, global_scales }))
 }
 
 fn text(config: &Config) -> Result<Spec> {

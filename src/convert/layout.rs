@@ -77,6 +77,15 @@ impl<'a> Layout<'a> {
         self.tensors
     }
 
+    pub(super) fn is_muse_spark(&self) -> bool {
+        self.muse_spark
+    }
+
+    /// Says that a tensor has been asked for.
+    pub(super) fn mark(&mut self, name: &str) {
+        self.used.insert(name.to_owned());
+    }
+
     /// Whether the checkpoint has the tensor `name` of the spec under its usual name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains(&self.stored_name(name))

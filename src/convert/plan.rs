@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::layout::{Found, Layout};
+use super::muse_spark;
 use super::options::{ConvertOptions, Rule, Stored};
 use super::part::Part;
 use crate::arch::Published;
 use crate::arch::spec::{Linear, QuantizationFormat, QuantizationMode, Spec};
 use crate::error::{Error, Result};
 use crate::weights::gguf::Conversion;
-use crate::weights::{Dtype, Tensors};
+use crate::weights::{Dtype, Matrix, Tensors};
 
 /// All that will be written.
 pub(super) struct Plan {
@@ -117,7 +118,9 @@ impl Plan {
         shard_bytes: u64,
     ) -> Result<Self> {
         let format = options.format()?;
-        if !options.dequantize {
+        if format.is_none() && muse_spark::is_as_published(spec, tensors) && spec.quantization.is_some() {
+            muse_spark::check_options(options, tensors)?;
+        } else if !options.dequantize {
             check_source(spec, tensors)?;
         }
         if spec.quantization.as_ref().is_some_and(|quantization| !quantization.rotations.is_empty()) {
@@ -214,6 +217,9 @@ impl Builder<'_> {
                     true => self.add(weight, found, None, false),
                     false => self.matrix(&linear.name, weight, found)?,
                 }
+                if self.layout.has_global_scale(&linear.name) {
+                    self.plain(&format!("{}.global_scale", linear.name))?;
+                }
                 if linear.bias {
                     self.plain(&format!("{}.bias", linear.name))?;
                 }
@@ -246,6 +252,11 @@ impl Builder<'_> {
             && let Some(Part::Blocks(blocks)) = found.parts.first()
         {
             let format = blocks.target().map(|target| target.format);
+            self.add(name, found, format, true);
+            return Ok(());
+        }
+        if let Some(Part::Codes(data)) = found.parts.first().filter(|_| self.keeps_blocks) {
+            let format = if let Matrix::Float { format, .. } = data.matrix { Some(format) } else { None };
             self.add(name, found, format, true);
             return Ok(());
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::part::Part;
 use super::plan::{Entry, Output, Shard};
 use crate::error::{Error, Result};
-use crate::weights::{Dtype, Quantized, quantize};
+use crate::weights::{Dtype, Matrix, Quantized, quantize};
 
 /// Bytes of the source that are worked on at a time.
 const BLOCK: usize = 8 << 20;
@@ -150,6 +150,13 @@ impl Block<'_> {
             // Scales of floats of few bits are bytes.
             let scales = if biases.is_empty() { scales } else { rescaled(&scales, dtype) };
             return Ok(Quantized { codes, scales, biases: rescaled(&biases, dtype) });
+        }
+        if keeps_blocks
+            && let Part::Codes(data) = self.part
+            && let Matrix::Float { codes, scales, .. } = data.rows(rows.clone()).matrix
+        {
+            let (codes, scales) = (codes.bytes().to_vec(), scales.bytes().to_vec());
+            return Ok(Quantized { codes, scales, biases: Vec::new() });
         }
         if format.is_none()
             && offset == 0.0

@@ -127,7 +127,7 @@ pub(super) fn of_fused(tensors: &Tensors, spec: &Linear) -> Result<Option<Linear
 }
 
 /// The largest number that codes of E2M1 and scales of E4M3 have together.
-const NVFP4_MAX: f32 = 6.0 * 448.0;
+pub(crate) const NVFP4_MAX: f32 = 6.0 * 448.0;
 
 /// Name of the tensor of the experts' factors.
 pub(super) fn global_scale(path: &str) -> String {

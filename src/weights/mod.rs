@@ -27,7 +27,7 @@ mod tests;
 mod unique;
 
 pub(crate) use dequantize::dequantize;
-pub(crate) use experts::{Fused, apart, factors};
+pub(crate) use experts::{Fused, NVFP4_MAX, apart, factors};
 pub(crate) use files::{Access, ModelFiles};
 pub(crate) use linear::{linear, norm, numbers, vector};
 #[cfg(test)]
@@ -177,6 +177,14 @@ impl TensorView {
         debug_assert!(rows.start <= rows.end && rows.end <= of, "rows {rows:?} of {of}");
         let shape = vec![rows.len(), width];
         Self { shape, range: start..start + rows.len() * bytes, ..self.clone() }
+    }
+
+    /// The words that bytes make, four in a row each.
+    pub(crate) fn words(&self) -> Option<Self> {
+        let mut shape = self.shape.clone();
+        let last = shape.last_mut().filter(|last| self.dtype == Dtype::U8 && last.is_multiple_of(4))?;
+        *last /= 4;
+        Some(Self { dtype: Dtype::U32, shape, ..self.clone() })
     }
 
     /// A matrix with its columns for rows.

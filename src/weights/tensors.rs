@@ -70,6 +70,13 @@ impl Tensors {
         let file = self.files.len();
         for (name, header::Entry { dtype, shape, range }) in found {
             self.bytes += range.len() as u64;
+            let dtype = match dtype {
+                // Scales of groups, which MLX has as bytes.
+                StoredDtype::Other(safetensors::Dtype::F8_E4M3) if name.ends_with("_weight_scale") => {
+                    StoredDtype::Known(Dtype::U8)
+                }
+                dtype => dtype,
+            };
             let tensor = match dtype {
                 StoredDtype::Other(dtype) => Tensor::Other(dtype.to_string()),
                 StoredDtype::Known(dtype) => {

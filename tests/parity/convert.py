@@ -135,6 +135,24 @@ def as_muse_spark(tensors):
     return changed
 
 
+def in_nvfp4(tensors):
+    """Muse Spark as published, its inner experts in nvfp4 with a scale of each expert, and one of the rest, which nobody reads."""
+    changed, layers = {}, {int(name.split(".")[3]) for name in tensors if name.startswith("model.language_model.layers.")}
+    for name, (dtype, shape, data) in tensors.items():
+        inner = ".mlp.experts." in name and name.endswith("_proj") and int(name.split(".")[3]) in sorted(layers)[1:-1]
+        changed[name] = (dtype, shape, data)
+        if inner:
+            random = np.random.default_rng(len(name))
+            parts = shape[:1] + ((2,) if name.endswith("gate_up_proj") else ())
+            small = lambda columns: random.integers(0, 0x7E, (*shape[:2], columns), dtype=np.uint8)
+            codes, scales = small(shape[2] // 2), small(shape[2] // 16)
+            changed[name] = ("U8", codes.shape, codes.tobytes())
+            changed[f"{name}_weight_scale"] = ("F8_E4M3", scales.shape, scales.tobytes())
+            changed[f"{name}_weight_scale_2"] = ("F32", parts, random.random(parts, dtype=np.float32).tobytes())
+            changed[f"{name}_input_scale"] = ("F32", (1,), bytes(4))
+    return changed
+
+
 def with_experts_below_each_other(tensors):
     """DBRX has one matrix of all experts, with the columns of `w2` for rows."""
     changed, experts = {}, {}
@@ -198,7 +216,7 @@ def published(model_type, tensors):
     return None if shapes(changed) == shapes(tensors) else changed
 
 
-def write(folder, model_config, checkpoint, tensors):
+def write(folder, model_config | extra, checkpoint, tensors):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(model_config | {"torch_dtype": "bfloat16"}))
     checkpoint.tensors = tensors
@@ -308,13 +326,17 @@ def main():
             model_config = config(model_type, variant)
             checkpoint = Checkpoint(copy.deepcopy(model_config), 5, "bf16")
             layouts = {"mlx": dict(checkpoint.tensors), "published": published(model_type, checkpoint.tensors)}
+            if model_type == "muse_spark":
+                layouts["nvfp4"] = in_nvfp4(layouts["published"])
             for layout, tensors in layouts.items():
                 if tensors is None:
                     continue
+                settings = {"mlx": SETTINGS, "published": ("plain", "4bit"), "nvfp4": ("plain",)}[layout]
+                extra = {"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}} if layout == "nvfp4" else {}
                 with tempfile.TemporaryDirectory() as place:
                     folder = Path(place) / "source"
                     write(folder, model_config, checkpoint, tensors)
-                    for setting in SETTINGS if layout == "mlx" else ("plain", "4bit"):
+                    for setting in settings:
                         difference = compare(program, folder, setting)
                         if difference == "" and layout == "mlx" and setting in DEQUANTIZED:
                             if difference := compare_dequantized(program, folder.parent / "theirs"):

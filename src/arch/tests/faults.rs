@@ -316,6 +316,19 @@ fn what_muse_spark_can_be_besides_is_named() {
     ] {
         refused(muse(&[(key, value)]), Unsupported, &[part]);
     }
+    let published = |settings: Value| {
+        let mut config = json!({"model_type": "muse_spark", "quantization_config": settings});
+        config["text_config"] =
+            known_models().into_iter().find(|m| m.name == "muse_spark-plain-f32").unwrap().config["text_config"]
+                .clone();
+        crate::arch::from_config(&config, "config.json")
+    };
+    let spec = published(json!({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16})).unwrap();
+    assert_eq!(spec.eos_ids, [200_001, 200_008]);
+    assert_eq!(spec.quantization.unwrap().format("any").map(|format| format.mode.name()), Some("nvfp4"));
+    let other = json!({"quant_method": "modelopt", "quant_algo": "FP8"});
+    refused(published(other), Unsupported, &["quantization_config.quant_algo = \"FP8\""]);
+    refused(published(json!({"quant_method": "awq"})), Unsupported, &["quantization_config.quant_method"]);
     refused(muse(&[("layer_rope_theta", json!([0.0, 1.0]))]), CorruptFile, &["layer_rope_theta"]);
     refused(muse(&[("layer_types", Value::Null)]), CorruptFile, &["layer_types"]);
     refused(muse(&[("moe_hidden_size", Value::Null)]), CorruptFile, &["moe_hidden_size"]);

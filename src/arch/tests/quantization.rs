@@ -22,6 +22,10 @@ fn overrides() {
         assert_eq!(quantization.format("e"), Some(QuantizationFormat::usual(QuantizationMode::Nvfp4)));
     }
     assert_eq!(llama(&[("quantization", Value::Null)]).unwrap().quantization, None);
+    let scaled =
+        json!({"group_size": 64, "bits": 4, "a": {"mode": "nvfp4", "global_scale": true}, "b": {"mode": "nvfp4"}});
+    let scaled = llama(&[("quantization", scaled)]).unwrap().quantization.unwrap();
+    assert!(scaled.global_scales.iter().eq(["a"]));
 }
 
 #[test]
@@ -36,6 +40,21 @@ fn formats_of_other_tools_are_named() {
             "quantization.lm_head.mode = \"fp6\"",
         ),
         ("quantization", json!({"group_size": 32, "bits": 4, "rotation": "hadamard"}), "quantization.rotation"),
+        (
+            "quantization",
+            json!({"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": true}),
+            "quantization.global_scale",
+        ),
+        (
+            "quantization",
+            json!({"group_size": 32, "bits": 4, "a": {"mode": "mxfp4", "global_scale": true}}),
+            "quantization.a.global_scale",
+        ),
+        (
+            "quantization_config",
+            json!({"quant_method": "modelopt", "quant_algo": "NVFP4"}),
+            "quant_method = \"modelopt\"",
+        ),
     ] {
         refused(llama(&[(key, value)]), Unsupported, &[part]);
     }

@@ -3,12 +3,12 @@
 use std::slice::from_ref;
 
 use super::support::{Random, TestMatrix, as_dtype, assert_close, backend, floats, on_worker, tensor, values};
-use crate::arch::spec::{Activation, Routing, Score};
+use crate::arch::spec::{Activation, QuantizationFormat, Routing, Score};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::mlx::{Mlx, MlxDevice};
 use crate::backend::{Backend, ExpertsData, Ids, Precision, RoutingParams, StackData};
 use crate::error::Code;
-use crate::weights::{Dtype, NormData};
+use crate::weights::{Dtype, LinearData, NormData};
 
 fn silu(x: f32) -> f32 {
     x / (1.0 + (-x).exp())
@@ -128,18 +128,7 @@ fn normed_behind_factors<B: Backend>(
     let x = backend.embed(&table, Ids::Host(&[2, 0, 1])).unwrap();
     let x = if widened { backend.widen(&x).unwrap() } else { x };
     let normed = backend.norm(&x, &norm).unwrap();
-    let rule = Routing {
-        top_k: 2,
-        softcap: None,
-        temperature: 1.0,
-        score: Score::Sigmoid,
-        correction: None,
-        groups: None,
-        normalize: Some(0.0),
-        scale: 1.5,
-        expert_scale: None,
-        weighs_input: false,
-    };
+    let rule = sigmoids();
     let routing = RoutingParams { rule: &rule, correction: None, expert_scale: None, norm: Some(&norm) };
     let given = backend.experts(&x, &backend.columns(&x, 0..4).unwrap(), &experts, &routing).unwrap();
     let mut out = Vec::new();
@@ -171,6 +160,71 @@ fn norms_behind_factors_are_the_same_on_both_backends() {
         let by_hand: Vec<f32> = scaled.iter().zip(&numbers[16..]).map(|(x, weight)| x / root * weight).collect();
         assert_close(&normed_behind_factors(&mlx, &matrices, &numbers, false)[..16], &by_hand, 1e-5);
     });
+}
+
+/// What experts give whose products are multiplied by factors, gate and up by others.
+fn scaled_experts<B: Backend>(
+    backend: &B,
+    table: &TestMatrix,
+    matrices: &[LinearData; 3],
+    factors: &[Option<Vec<f32>>; 3],
+) -> Vec<f32> {
+    let stack = |i: usize| StackData { parts: vec![matrices[i].clone()], factors: factors[i].clone() };
+    let (gate_up, down) = (vec![stack(0), stack(1)], stack(2));
+    let data = ExpertsData { count: 3, gate_up, down, activation: Activation::Silu, gated: true };
+    let experts = backend.load_experts(&data).unwrap();
+    let table = backend.load_linear(from_ref(&table.data)).unwrap();
+    let rule = sigmoids();
+    let routing = RoutingParams { rule: &rule, correction: None, expert_scale: None, norm: None };
+    let mut out = Vec::new();
+    // Few visits, and so many that they are sorted.
+    for rows in [2, 40] {
+        let ids: Vec<u32> = (0..rows).map(|row| row % 8).collect();
+        let x = backend.embed(&table, Ids::Host(&ids)).unwrap();
+        let given = backend.experts(&x, &backend.columns(&x, 0..3).unwrap(), &experts, &routing).unwrap();
+        (0..rows as usize).for_each(|row| backend.read_logits(&given, row, &mut out).unwrap());
+    }
+    out
+}
+
+#[test]
+fn experts_are_multiplied_by_their_factors() {
+    on_worker(|| {
+        let mut random = Random::new(31);
+        let table = TestMatrix::dense(&mut random, Dtype::F32, 8, 32);
+        let format = QuantizationFormat::affine(4, 32);
+        let mut matrix = || TestMatrix::affine(&mut random, Dtype::F32, 3 * 32, 32, format).data;
+        let matrices = [matrix(), matrix(), matrix()];
+        let cpu = Cpu::new(Pool::new(2).unwrap(), Precision::Exact, None).unwrap();
+        let mlx = backend(Precision::Exact);
+        let factors = [Some(vec![0.5, 0.1, 0.3]), None, Some(vec![0.2, 1.5, 0.7])];
+        let expected = scaled_experts(&cpu, &table, &matrices, &factors);
+        assert_eq!(expected.len(), 42 * 32);
+        assert_close(&scaled_experts(&mlx, &table, &matrices, &factors), &expected, 1e-5);
+        // Those of the last product are factors of all.
+        for backend_gives in [scaled_experts(&cpu, &table, &matrices, &[None, None, Some(vec![2.0; 3])]), {
+            scaled_experts(&mlx, &table, &matrices, &[None, None, Some(vec![2.0; 3])])
+        }] {
+            let plain: Vec<f32> =
+                scaled_experts(&cpu, &table, &matrices, &[None, None, None]).iter().map(|x| x * 2.0).collect();
+            assert_close(&backend_gives, &plain, 1e-5);
+        }
+    });
+}
+
+fn sigmoids() -> Routing {
+    Routing {
+        top_k: 2,
+        softcap: None,
+        temperature: 1.0,
+        score: Score::Sigmoid,
+        correction: None,
+        groups: None,
+        normalize: Some(0.0),
+        scale: 1.5,
+        expert_scale: None,
+        weighs_input: false,
+    }
 }
 
 #[test]

@@ -216,7 +216,7 @@ def published(model_type, tensors):
     return None if shapes(changed) == shapes(tensors) else changed
 
 
-def write(folder, model_config | extra, checkpoint, tensors):
+def write(folder, model_config, checkpoint, tensors):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(model_config | {"torch_dtype": "bfloat16"}))
     checkpoint.tensors = tensors
@@ -335,7 +335,7 @@ def main():
                 extra = {"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}} if layout == "nvfp4" else {}
                 with tempfile.TemporaryDirectory() as place:
                     folder = Path(place) / "source"
-                    write(folder, model_config, checkpoint, tensors)
+                    write(folder, model_config | extra, checkpoint, tensors)
                     for setting in settings:
                         difference = compare(program, folder, setting)
                         if difference == "" and layout == "mlx" and setting in DEQUANTIZED:

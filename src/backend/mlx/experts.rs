@@ -34,6 +34,9 @@ pub(super) struct Stacked {
     factors: Option<Array>,
 }
 
+/// Matrices that become one, and the factors of their products.
+type Alike<'a> = (Vec<&'a [LinearData]>, Option<&'a [f32]>);
+
 enum Numbers {
     /// `[experts, inputs, outputs]`.
     Dense(Array),
@@ -76,7 +79,7 @@ impl Experts {
 impl Stacked {
     /// Matrices side by side; those that are stored alike become one.
     fn load(parts: &[StackData], experts: usize, exact: bool) -> Result<Vec<Self>> {
-        let mut alike: Vec<(Vec<&[LinearData]>, Option<&[f32]>)> = Vec::new();
+        let mut alike: Vec<Alike> = Vec::new();
         for StackData { parts: part, factors } in parts {
             let [first, rest @ ..] = &**part else { return Err(Fault::internal("experts without a matrix")) };
             if rest.iter().any(|other| !stored_alike(first, other)) {
@@ -90,7 +93,7 @@ impl Stacked {
                 _ => alike.push((vec![part], factors.as_deref())),
             }
         }
-        let load = |(parts, factors): (Vec<&[LinearData]>, Option<&[f32]>)| {
+        let load = |(parts, factors): Alike| {
             let factors =
                 factors.map(|factors| Ok::<_, Fault>(Array::from_slice(factors, &[raw::dim(factors.len())?])));
             Ok(Self { factors: factors.transpose()?, ..Self::load_alike(&parts, experts, exact)? })

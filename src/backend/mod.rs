@@ -68,6 +68,7 @@ pub(crate) trait State: Clone + Default {
 }
 
 /// What outlives a step.
+#[cfg_attr(not(feature = "mlx"), allow(dead_code, reason = "the CPU computes at once"))]
 pub(crate) enum Kept<'a, B: Backend> {
     /// Keys and values.
     Cache(&'a B::Cache),
@@ -95,6 +96,17 @@ pub(crate) trait Backend: Sized + 'static {
     /// Whether a row's result is the same, bit for bit, however many rows are computed with it.
     const BATCH_INVARIANT: bool;
 
+    /// The backend whose operands operations take: this one, or the one that it measures.
+    type Operands: Backend<
+            Tensor = Self::Tensor,
+            Norm = Self::Norm,
+            Vector = Self::Vector,
+            Rope = Self::Rope,
+            Cache = Self::Cache,
+            Choice = Self::Choice,
+            State = Self::State,
+            Tokens = Self::Tokens,
+        >;
     /// A matrix of activations; cheap to clone.
     type Tensor: Clone;
     /// A loaded matrix, dense or quantized, with its optional bias; may consist of several tensors stacked by rows.
@@ -149,7 +161,7 @@ pub(crate) trait Backend: Sized + 'static {
     fn cache_bytes(&self, layout: CacheLayout, len: usize) -> usize;
 
     /// Rows of the embedding table.
-    fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<Self::Tensor>;
+    fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self::Operands>) -> Result<Self::Tensor>;
 
     /// The norm of each row, or of each piece of it when it is a multiple of the norm's size.
     fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
@@ -221,7 +233,7 @@ pub(crate) trait Backend: Sized + 'static {
     fn heads_linear(&self, x: &Self::Tensor, heads: &Self::Heads) -> Result<Self::Tensor>;
 
     /// For each head, the parts of that head side by side.
-    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<Self::Tensor>;
+    fn join_heads(&self, parts: &[HeadPart<'_, Self::Operands>], heads: usize) -> Result<Self::Tensor>;
 
     /// For each head, some columns of its part.
     fn head_columns(&self, x: &Self::Tensor, heads: usize, columns: Range<usize>) -> Result<Self::Tensor>;
@@ -252,8 +264,8 @@ pub(crate) trait Backend: Sized + 'static {
     /// gate.
     fn gated_delta(
         &self,
-        input: DeltaInput<'_, Self>,
-        params: &DeltaParams<'_, Self>,
+        input: DeltaInput<'_, Self::Operands>,
+        params: &DeltaParams<'_, Self::Operands>,
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;
@@ -262,8 +274,8 @@ pub(crate) trait Backend: Sized + 'static {
     /// gate.
     fn state_space(
         &self,
-        input: ScanInput<'_, Self>,
-        params: &ScanParams<'_, Self>,
+        input: ScanInput<'_, Self::Operands>,
+        params: &ScanParams<'_, Self::Operands>,
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<Self::Tensor>;
@@ -293,8 +305,8 @@ pub(crate) trait Backend: Sized + 'static {
     /// what is added behind it, `(r · k · bonus) v`.
     fn time_mix(
         &self,
-        input: TimeMixInput<'_, Self>,
-        params: &TimeMixParams<'_, Self>,
+        input: TimeMixInput<'_, Self::Operands>,
+        params: &TimeMixParams<'_, Self::Operands>,
         rows: &Rows,
         states: &mut [Self::State],
     ) -> Result<[Self::Tensor; 2]>;
@@ -306,7 +318,7 @@ pub(crate) trait Backend: Sized + 'static {
         x: &Self::Tensor,
         logits: &Self::Tensor,
         experts: &Self::Experts,
-        routing: &RoutingParams<'_, Self>,
+        routing: &RoutingParams<'_, Self::Operands>,
     ) -> Result<Self::Tensor>;
 
     /// For each `ratio` positions of a sequence that are complete with its rows the sum of their numbers, weighed column
@@ -327,17 +339,17 @@ pub(crate) trait Backend: Sized + 'static {
     /// (a cache for each segment of `rows`, in order). A row's choice never depends on other segments.
     fn choose_entries(
         &self,
-        input: EntryInput<'_, Self>,
+        input: EntryInput<'_, Self::Operands>,
         indexer: &EntryIndexer,
         rows: &Rows,
         caches: &[&Self::Cache],
-    ) -> Result<EntryChoice<Self>>;
+    ) -> Result<EntryChoice<Self::Operands>>;
 
     /// Appends keys to the caches of an indexer (one for each segment of `rows`, in order) and chooses the positions that
     /// each row sees, the earlier of equals where the backend can tell. A row's choice never depends on other segments.
     fn choose(
         &self,
-        input: IndexInput<'_, Self>,
+        input: IndexInput<'_, Self::Operands>,
         indexer: &Indexer,
         rows: &Rows,
         caches: &mut [&mut Self::Cache],
@@ -348,7 +360,7 @@ pub(crate) trait Backend: Sized + 'static {
     fn attention_shared(
         &self,
         queries: &Self::Tensor,
-        params: &AttentionParams<'_, Self>,
+        params: &AttentionParams<'_, Self::Operands>,
         rows: &Rows,
         caches: &[&Self::Cache],
     ) -> Result<Self::Tensor>;
@@ -358,7 +370,7 @@ pub(crate) trait Backend: Sized + 'static {
     fn attention(
         &self,
         qkv: &Self::Tensor,
-        params: &AttentionParams<'_, Self>,
+        params: &AttentionParams<'_, Self::Operands>,
         rows: &Rows,
         caches: &mut [&mut Self::Cache],
     ) -> Result<Self::Tensor>;
@@ -381,7 +393,7 @@ pub(crate) trait Backend: Sized + 'static {
     fn layer_done<'a>(
         &self,
         left: &[&Self::Tensor],
-        kept: impl Iterator<Item = Kept<'a, Self>>,
+        kept: impl Iterator<Item = Kept<'a, Self::Operands>>,
         before: Option<&Self::Tensor>,
     ) -> Result<()> {
         let _ = (left, kept, before);
@@ -393,7 +405,7 @@ pub(crate) trait Backend: Sized + 'static {
         &self,
         tokens: Option<&Self::Tokens>,
         logits: Option<&Self::Tensor>,
-        kept: impl Iterator<Item = Kept<'a, Self>>,
+        kept: impl Iterator<Item = Kept<'a, Self::Operands>>,
     ) -> Result<()>;
 
     /// Waits for the ids.

@@ -65,6 +65,7 @@ pub(crate) struct AttentionExtras<'a, B: Backend> {
     /// What is seen beside.
     pub far: Option<Far<'a, B>>,
     /// Whether scores are f32 numbers, whatever the activations are.
+    #[cfg_attr(not(feature = "mlx"), allow(dead_code, reason = "they always are on the CPU"))]
     pub wide_scores: bool,
 }
 

@@ -9,9 +9,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{
-    AttentionExtras, AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, EntryChoice,
-    EntryInput, ExpertsData, Far, HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput,
-    ScanParams, StackData, State, TimeMixInput, TimeMixParams,
+    AttentionParams, Backend, Cache, CacheLayout, ConvData, DeltaInput, DeltaParams, EntryChoice, EntryInput,
+    ExpertsData, HeadPart, Ids, IndexInput, Kept, MemoryUse, RoutingParams, Rows, ScanInput, ScanParams, StackData,
+    State, TimeMixInput, TimeMixParams,
 };
 use crate::arch::spec::{Activation, EntryIndexer, HyperMixing, Indexer, Rope};
 use crate::error::Result;
@@ -129,52 +129,11 @@ impl<B: Backend> Profiled<B> {
     }
 }
 
-/// The same for the backend that is measured.
-fn unwrapped<'a, B: Backend>(params: &AttentionParams<'a, Profiled<B>>) -> AttentionParams<'a, B> {
-    let AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras } = params;
-    let AttentionExtras {
-        value_norm,
-        norm_after_rope,
-        sinks,
-        softcap,
-        query_growth,
-        chunk,
-        chosen,
-        blocks,
-        far,
-        wide_scores,
-    } = *extras;
-    let far = far.map(|Far { caches, chosen }| Far { caches, chosen });
-    let extras = AttentionExtras {
-        value_norm,
-        norm_after_rope,
-        sinks,
-        softcap,
-        query_growth,
-        chunk,
-        chosen,
-        blocks,
-        far,
-        wide_scores,
-    };
-    let (heads, kv_heads, head_dim, scale) = (*heads, *kv_heads, *head_dim, *scale);
-    let (query_norm, key_norm, rope, window) = (*query_norm, *key_norm, *rope, *window);
-    AttentionParams { heads, kv_heads, head_dim, scale, query_norm, key_norm, rope, window, extras }
-}
-
-/// The same for the backend that is measured.
-fn unwrapped_part<'a, B: Backend>(part: &HeadPart<'a, Profiled<B>>) -> HeadPart<'a, B> {
-    match *part {
-        HeadPart::Own(tensor) => HeadPart::Own(tensor),
-        HeadPart::Shared(tensor) => HeadPart::Shared(tensor),
-        HeadPart::Zeros(width) => HeadPart::Zeros(width),
-    }
-}
-
 impl<B: Backend> Backend for Profiled<B> {
     const PIPELINED: bool = B::PIPELINED;
     const BATCH_INVARIANT: bool = B::BATCH_INVARIANT;
 
+    type Operands = B::Operands;
     type Tensor = B::Tensor;
     type Linear = Weighed<B::Linear>;
     type Norm = B::Norm;
@@ -226,11 +185,7 @@ impl<B: Backend> Backend for Profiled<B> {
         self.inner.cache_bytes(layout, len)
     }
 
-    fn embed(&self, table: &Self::Linear, ids: Ids<'_, Self>) -> Result<B::Tensor> {
-        let ids = match ids {
-            Ids::Host(ids) => Ids::Host(ids),
-            Ids::Device(tokens) => Ids::Device(tokens),
-        };
+    fn embed(&self, table: &Self::Linear, ids: Ids<'_, B::Operands>) -> Result<B::Tensor> {
         self.pass.replace(Pass::Unknown(Vec::new()));
         self.tensor("embed", 0, |inner| inner.embed(&table.linear, ids))
     }
@@ -254,14 +209,13 @@ impl<B: Backend> Backend for Profiled<B> {
     fn attention(
         &self,
         qkv: &B::Tensor,
-        params: &AttentionParams<'_, Self>,
+        params: &AttentionParams<'_, B::Operands>,
         rows: &Rows,
         caches: &mut [&mut B::Cache],
     ) -> Result<B::Tensor> {
-        let params = unwrapped(params);
         self.decide(rows);
         let began = Instant::now();
-        let result = self.inner.attention(qkv, &params, rows, caches)?;
+        let result = self.inner.attention(qkv, params, rows, caches)?;
         self.inner.queue(None, Some(&result), caches.iter().map(|cache| Kept::Cache(&**cache)))?;
         self.inner.wait()?;
         self.record("attention", caches.iter().map(|cache| cache.bytes()).sum(), began);
@@ -270,15 +224,14 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn choose(
         &self,
-        input: IndexInput<'_, Self>,
+        input: IndexInput<'_, B::Operands>,
         indexer: &Indexer,
         rows: &Rows,
         caches: &mut [&mut B::Cache],
     ) -> Result<B::Choice> {
-        let IndexInput { queries, keys, weights } = input;
         self.decide(rows);
         let began = Instant::now();
-        let choice = self.inner.choose(IndexInput { queries, keys, weights }, indexer, rows, caches)?;
+        let choice = self.inner.choose(input, indexer, rows, caches)?;
         // What is chosen may be computed later, with the attention that asks for it.
         self.inner.queue(None, None, caches.iter().map(|cache| Kept::Cache(&**cache)))?;
         self.inner.wait()?;
@@ -290,7 +243,7 @@ impl<B: Backend> Backend for Profiled<B> {
         self.decide(rows);
         let began = Instant::now();
         let pooled = self.inner.pool(x, ratio, rows, states)?;
-        self.inner.queue(None, pooled.as_ref(), states.iter().map(|state| Kept::State(state)))?;
+        self.inner.queue(None, pooled.as_ref(), states.iter().map(Kept::State))?;
         self.inner.wait()?;
         self.record("pool", states.iter().map(State::bytes).sum(), began);
         Ok(pooled)
@@ -307,30 +260,27 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn choose_entries(
         &self,
-        input: EntryInput<'_, Self>,
+        input: EntryInput<'_, B::Operands>,
         indexer: &EntryIndexer,
         rows: &Rows,
         caches: &[&B::Cache],
-    ) -> Result<EntryChoice<Self>> {
-        let EntryInput { queries, weights, among } = input;
+    ) -> Result<EntryChoice<B::Operands>> {
         let began = Instant::now();
-        let input = EntryInput { queries, weights, among };
-        let EntryChoice { chosen, candidates } = self.inner.choose_entries(input, indexer, rows, caches)?;
+        let choice = self.inner.choose_entries(input, indexer, rows, caches)?;
         // What is chosen may be computed later, with the attention that asks for it.
         self.record("choose_entries", caches.iter().map(|cache| cache.bytes()).sum(), began);
-        Ok(EntryChoice { chosen, candidates })
+        Ok(choice)
     }
 
     fn attention_shared(
         &self,
         queries: &B::Tensor,
-        params: &AttentionParams<'_, Self>,
+        params: &AttentionParams<'_, B::Operands>,
         rows: &Rows,
         caches: &[&B::Cache],
     ) -> Result<B::Tensor> {
         let bytes = caches.iter().map(|cache| cache.bytes()).sum();
-        let params = unwrapped(params);
-        self.tensor("attention_shared", bytes, |inner| inner.attention_shared(queries, &params, rows, caches))
+        self.tensor("attention_shared", bytes, |inner| inner.attention_shared(queries, params, rows, caches))
     }
 
     fn activate(&self, x: &B::Tensor, activation: Activation) -> Result<B::Tensor> {
@@ -397,9 +347,8 @@ impl<B: Backend> Backend for Profiled<B> {
         self.tensor("heads_linear", heads.bytes, |inner| inner.heads_linear(x, &heads.linear))
     }
 
-    fn join_heads(&self, parts: &[HeadPart<'_, Self>], heads: usize) -> Result<B::Tensor> {
-        let parts: Vec<_> = parts.iter().map(unwrapped_part).collect();
-        self.tensor("join_heads", 0, |inner| inner.join_heads(&parts, heads))
+    fn join_heads(&self, parts: &[HeadPart<'_, B::Operands>], heads: usize) -> Result<B::Tensor> {
+        self.tensor("join_heads", 0, |inner| inner.join_heads(parts, heads))
     }
 
     fn head_columns(&self, x: &B::Tensor, heads: usize, columns: Range<usize>) -> Result<B::Tensor> {
@@ -422,34 +371,26 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn gated_delta(
         &self,
-        input: DeltaInput<'_, Self>,
-        params: &DeltaParams<'_, Self>,
+        input: DeltaInput<'_, B::Operands>,
+        params: &DeltaParams<'_, B::Operands>,
         rows: &Rows,
         states: &mut [B::State],
     ) -> Result<B::Tensor> {
         self.decide(rows);
-        let DeltaInput { qkv, rate, step } = input;
-        let input = DeltaInput { qkv, rate, step };
-        let DeltaParams { spec, decay, step } = *params;
-        let params = DeltaParams { spec, decay, step };
         let bytes = states.iter().map(State::bytes).sum();
-        self.tensor("gated_delta", bytes, |inner| inner.gated_delta(input, &params, rows, states))
+        self.tensor("gated_delta", bytes, |inner| inner.gated_delta(input, params, rows, states))
     }
 
     fn state_space(
         &self,
-        input: ScanInput<'_, Self>,
-        params: &ScanParams<'_, Self>,
+        input: ScanInput<'_, B::Operands>,
+        params: &ScanParams<'_, B::Operands>,
         rows: &Rows,
         states: &mut [B::State],
     ) -> Result<B::Tensor> {
         self.decide(rows);
-        let ScanInput { x, b, c, step } = input;
-        let input = ScanInput { x, b, c, step };
-        let ScanParams { spec, decay, bias, skip } = *params;
-        let params = ScanParams { spec, decay, bias, skip };
         let bytes = states.iter().map(State::bytes).sum();
-        self.tensor("state_space", bytes, |inner| inner.state_space(input, &params, rows, states))
+        self.tensor("state_space", bytes, |inner| inner.state_space(input, params, rows, states))
     }
 
     fn recurrence(
@@ -478,18 +419,14 @@ impl<B: Backend> Backend for Profiled<B> {
 
     fn time_mix(
         &self,
-        input: TimeMixInput<'_, Self>,
-        params: &TimeMixParams<'_, Self>,
+        input: TimeMixInput<'_, B::Operands>,
+        params: &TimeMixParams<'_, B::Operands>,
         rows: &Rows,
         states: &mut [B::State],
     ) -> Result<[B::Tensor; 2]> {
         self.decide(rows);
-        let TimeMixInput { receptance, key, value, decay, rate } = input;
-        let input = TimeMixInput { receptance, key, value, decay, rate };
-        let TimeMixParams { spec, key_scale, key_rate, bonus } = *params;
-        let params = TimeMixParams { spec, key_scale, key_rate, bonus };
         let bytes = states.iter().map(State::bytes).sum();
-        self.tensors("time_mix", bytes, |inner| inner.time_mix(input, &params, rows, states))
+        self.tensors("time_mix", bytes, |inner| inner.time_mix(input, params, rows, states))
     }
 
     fn experts(
@@ -497,13 +434,11 @@ impl<B: Backend> Backend for Profiled<B> {
         x: &B::Tensor,
         logits: &B::Tensor,
         experts: &Self::Experts,
-        routing: &RoutingParams<'_, Self>,
+        routing: &RoutingParams<'_, B::Operands>,
     ) -> Result<B::Tensor> {
-        let RoutingParams { rule, correction, expert_scale, norm } = *routing;
-        let routing = RoutingParams { rule, correction, expert_scale, norm };
         // Those of one row: which experts rows have in common only the device knows.
-        let bytes = experts.bytes * rule.top_k;
-        self.tensor("experts", bytes, |inner| inner.experts(x, logits, &experts.linear, &routing))
+        let bytes = experts.bytes * routing.rule.top_k;
+        self.tensor("experts", bytes, |inner| inner.experts(x, logits, &experts.linear, routing))
     }
 
     fn select_rows(&self, x: &B::Tensor, rows: &[usize]) -> Result<B::Tensor> {
@@ -531,13 +466,9 @@ impl<B: Backend> Backend for Profiled<B> {
         &self,
         tokens: Option<&B::Tokens>,
         logits: Option<&B::Tensor>,
-        kept: impl Iterator<Item = Kept<'a, Self>>,
+        kept: impl Iterator<Item = Kept<'a, B::Operands>>,
     ) -> Result<()> {
-        let inner = kept.map(|kept| match kept {
-            Kept::Cache(cache) => Kept::Cache(cache),
-            Kept::State(state) => Kept::State(state),
-        });
-        self.inner.queue(tokens, logits, inner)
+        self.inner.queue(tokens, logits, kept)
     }
 
     fn read_tokens(&self, tokens: &B::Tokens) -> Result<Vec<u32>> {

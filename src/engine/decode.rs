@@ -82,7 +82,7 @@ impl<B: Backend> Scheduler<B> {
     }
 
     /// Runs one position of each row and gives the logits, in the order of the rows.
-    fn forward(&mut self, batch: &[u64], ids: Ids<'_, B>) -> Result<B::Tensor> {
+    fn forward(&mut self, batch: &[u64], ids: Ids<'_, B::Operands>) -> Result<B::Tensor> {
         let in_batch = self.rows.iter_mut().filter(|row| batch.contains(&row.id));
         let mut sequences: Vec<_> = in_batch.map(|row| &mut row.sequence).collect();
         let rows = Rows::new(sequences.iter().map(|sequence| (sequence.len(), 1)));

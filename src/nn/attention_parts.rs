@@ -43,7 +43,7 @@ fn turned<B: Backend>(
     x: &B::Tensor,
     heads: usize,
     norm: Option<&B::Norm>,
-    params: &AttentionParams<'_, B>,
+    params: &AttentionParams<'_, B::Operands>,
     rows: &Rows,
 ) -> Result<B::Tensor> {
     let normed = |x: &B::Tensor| norm.map_or_else(|| Ok(x.clone()), |norm| backend.norm(x, norm));
@@ -79,7 +79,7 @@ impl<B: Backend> Decoder<B> {
         attention: &Attention<B>,
         spec: &spec::Attention,
         qkv: &B::Tensor,
-        params: &AttentionParams<'_, B>,
+        params: &AttentionParams<'_, B::Operands>,
         rows: &Rows,
         caches: &mut [&mut B::Cache],
     ) -> Result<B::Tensor> {
@@ -104,7 +104,7 @@ impl<B: Backend> Decoder<B> {
         spec: &spec::Attention,
         first: usize,
         qkv: &B::Tensor,
-        params: &AttentionParams<'_, B>,
+        params: &AttentionParams<'_, B::Operands>,
         index: usize,
         rows: &Rows,
         sequences: &mut [&mut Sequence<B>],

@@ -70,7 +70,7 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// Embeddings of token ids, one row each.
-    pub fn embed(&self, ids: Ids<'_, B>) -> Result<Embedded<B>> {
+    pub fn embed(&self, ids: Ids<'_, B::Operands>) -> Result<Embedded<B>> {
         let (backend, spec) = (&*self.backend, &*self.spec);
         let scaled = |x: B::Tensor, factor: f32| if factor == 1.0 { Ok(x) } else { backend.scale(&x, factor) };
         let x = scaled(backend.embed(&self.embedding, ids)?, spec.embedding_scale)?;
@@ -92,7 +92,7 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// Rows of a table that may be shorter than the vocabulary: tokens that it does not have count as the first.
-    fn embed_known(&self, table: &B::Linear, ids: Ids<'_, B>, rows: usize) -> Result<B::Tensor> {
+    fn embed_known(&self, table: &B::Linear, ids: Ids<'_, B::Operands>, rows: usize) -> Result<B::Tensor> {
         if rows >= self.spec.vocab {
             return self.backend.embed(table, ids);
         }

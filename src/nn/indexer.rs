@@ -11,7 +11,7 @@ pub(super) fn choose<B: Backend>(
     backend: &B,
     weights: &Indexer<B>,
     spec: &spec::Indexer,
-    input: IndexInput<'_, B>,
+    input: IndexInput<'_, B::Operands>,
     index: usize,
     rows: &Rows,
     sequences: &mut [&mut Sequence<B>],

@@ -38,7 +38,7 @@ enum Slot<B: Backend> {
 }
 
 impl<B: Backend> Slot<B> {
-    fn kept(&self) -> Kept<'_, B> {
+    fn kept(&self) -> Kept<'_, B::Operands> {
         match self {
             Self::Cache(cache, _) => Kept::Cache(cache),
             Self::Recurrent(recurrent) => Kept::State(recurrent.state()),
@@ -238,14 +238,14 @@ impl<B: Backend> Sequence<B> {
     }
 
     /// What a layer keeps, which outlives a step.
-    pub(super) fn kept(&self, layer: usize) -> impl Iterator<Item = Kept<'_, B>> {
+    pub(super) fn kept(&self, layer: usize) -> impl Iterator<Item = Kept<'_, B::Operands>> {
         let slots = self.of_layers.get(layer).into_iter();
         let indices = slots.flat_map(|own| [own.cache, own.index, own.entries, own.state, own.ffn]).flatten();
         indices.filter_map(|index| self.slots.get(index)).map(Slot::kept)
     }
 
     /// All that outlives a step.
-    pub fn caches(&self) -> impl Iterator<Item = Kept<'_, B>> {
+    pub fn caches(&self) -> impl Iterator<Item = Kept<'_, B::Operands>> {
         self.slots.iter().map(Slot::kept)
     }
 }

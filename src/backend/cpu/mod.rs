@@ -132,6 +132,7 @@ impl Backend for Cpu {
     const PIPELINED: bool = false;
     const BATCH_INVARIANT: bool = true;
 
+    type Operands = Self;
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;

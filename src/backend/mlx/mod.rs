@@ -137,6 +137,7 @@ impl Backend for Mlx {
     // MLX has other kernels for other numbers of rows.
     const BATCH_INVARIANT: bool = false;
 
+    type Operands = Self;
     type Tensor = Tensor;
     type Linear = Linear;
     type Norm = Norm;

@@ -7,7 +7,7 @@ use crate::arch::spec::{self, Activation};
 use crate::backend::{Backend, ExpertsData};
 use crate::error::Result;
 use crate::nn::layer::{ChannelMix, Ffn, Mlp, Moe, Narrowing, SharedExpert};
-use crate::weights::{self};
+use crate::weights;
 
 impl<B: Backend> Builder<B> {
     pub(super) fn ffn(&self, ffn: &spec::Ffn) -> Result<Ffn<B>> {

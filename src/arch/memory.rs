@@ -2,17 +2,18 @@
 
 use serde::Serialize;
 
+use super::layer_work::{self, Recording};
 use super::spec::{Ffn, Indexer, Layer, Linear, Mixer, Mlp, QuantizationFormat, QuantizationMode, Spec};
 
 /// Rows that one step computes at most: a full slice of a prompt.
-const ROWS: u64 = 512;
+pub(super) const ROWS: u64 = 512;
 
 /// Estimated bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Memory {
     /// Keys and values of one sequence that fills the context.
     pub kv: u64,
-    /// Activations of one step, in f32: a full slice of a prompt, and the logits of one row.
+    /// Activations of one step: a full slice of a prompt, and the logits of one row.
     pub work: u64,
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn weights(spec: &Spec) -> Weights {
     sum
 }
 
-fn rows(linears: &[Linear]) -> u64 {
+pub(super) fn rows(linears: &[Linear]) -> u64 {
     linears.iter().map(|linear| linear.outputs as u64).sum()
 }
 
@@ -164,13 +165,23 @@ pub(crate) struct Kept {
 }
 
 /// Numbers of a row that choosing positions takes: scores of a part of the rows, and what each row sees.
-fn index_width(indexer: &Indexer, context: usize) -> u64 {
+pub(super) fn index_width(indexer: &Indexer, context: usize) -> u64 {
     let scores = indexer.heads.saturating_mul(context).min(Indexer::MOST_SCORES / ROWS as usize);
     (2 * scores + context / 4) as u64
 }
 
+/// Which activations are in memory at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activations {
+    /// Those of an operation, in f32.
+    ByOperation,
+    /// Those of whole layers.
+    #[cfg_attr(not(feature = "mlx"), allow(dead_code, reason = "only MLX records"))]
+    ByLayer(Recording),
+}
+
 /// What one sequence of `context` positions takes. `cache` gives the bytes of what is kept.
-pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -> Memory {
+pub(crate) fn memory(spec: &Spec, context: usize, activations: Activations, cache: impl Fn(Kept) -> u64) -> Memory {
     let mut kv = 0u64;
     let mut widest = 0u64;
     for layer in &spec.layers {
@@ -233,5 +244,9 @@ pub(crate) fn memory(spec: &Spec, context: usize, cache: impl Fn(Kept) -> u64) -
     // Of several streams there are those before, those behind, and all side by side.
     let streams = spec.hyper_streams.map_or(0, |streams| 4 * streams as u64);
     let work = ((3 + aside + streams) * hidden + widest) * ROWS + spec.vocab as u64;
-    Memory { kv, work: work * size_of::<f32>() as u64 }
+    let work = match activations {
+        Activations::ByOperation => work * size_of::<f32>() as u64,
+        Activations::ByLayer(recording) => layer_work::work(spec, context, recording),
+    };
+    Memory { kv, work }
 }

@@ -34,6 +34,7 @@ mod jamba;
 mod kimi_k3;
 mod kimi_linear;
 mod klear;
+pub(crate) mod layer_work;
 mod lfm2;
 mod llama;
 mod llama4;
@@ -88,11 +89,13 @@ use crate::error::{Code, Error, Result};
 use crate::weights::ModelFiles;
 use config::Config;
 pub(crate) use gguf::Published;
+#[cfg(any(test, feature = "mlx"))]
+pub(crate) use layer_work::Recording;
 #[cfg(test)]
 pub(crate) use memory::Kept;
 #[cfg(feature = "hub")]
 pub(crate) use memory::weights;
-pub(crate) use memory::{Memory, memory};
+pub(crate) use memory::{Activations, Memory, memory};
 use spec::Spec;
 
 const CONFIG: &str = "config.json";

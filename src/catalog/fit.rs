@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch;
 use crate::arch::spec::Spec;
-use crate::backend::{KvBits, Precision};
-use crate::engine::Capacity;
+use crate::backend::KvBits;
+use crate::engine::{Capacity, Numbers};
 use crate::error::Result;
 use crate::object;
 
@@ -81,7 +81,7 @@ impl Device {
         let weight_bytes = weight_bytes.unwrap_or(shapes.bytes);
         let limit = spec.context_length;
         let context = self.context.unwrap_or(DEFAULT_CONTEXT.min(limit));
-        let memory = self.capacity.memory(spec, context, Precision::Default);
+        let memory = self.capacity.memory(spec, context, Numbers::default());
         let needed = weight_bytes.saturating_add(memory.kv).saturating_add(memory.work);
         let room = self.capacity.memory_bytes;
         let fits = needed <= room && context <= limit;
@@ -107,7 +107,7 @@ impl Device {
     /// The longest context that fits beside the weights.
     fn longest(&self, spec: &Spec, weight_bytes: u64, limit: usize) -> usize {
         let fits = |context: usize| {
-            let memory = self.capacity.memory(spec, context, Precision::Default);
+            let memory = self.capacity.memory(spec, context, Numbers::default());
             weight_bytes.saturating_add(memory.kv).saturating_add(memory.work) <= self.capacity.memory_bytes
         };
         let (mut fitting, mut beyond) = (0, limit.saturating_add(1));

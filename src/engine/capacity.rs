@@ -3,7 +3,7 @@
 use once_cell::sync::OnceCell;
 use serde_json::Value;
 
-use super::device::Compute;
+use super::device::{Compute, Numbers};
 use super::options::{Device, EngineOptions};
 use crate::arch;
 use crate::arch::spec::Spec;
@@ -43,16 +43,17 @@ impl Capacity {
         self.compute.device()
     }
 
-    /// In what precision a checkpoint is computed.
-    pub fn precision(&self, spec: &Spec, tensors: &Tensors) -> Precision {
-        self.compute.precision(Precision::Default, spec, tensors)
+    /// How numbers of a checkpoint are computed and kept.
+    pub fn numbers(&self, spec: &Spec, tensors: &Tensors) -> Numbers {
+        self.compute.numbers(Precision::Default, spec, tensors)
     }
 
     /// What one sequence of a model takes beside the weights.
-    pub fn memory(&self, spec: &Spec, context: usize, precision: Precision) -> arch::Memory {
-        arch::memory(spec, context, |kept| {
+    pub fn memory(&self, spec: &Spec, context: usize, numbers: Numbers) -> arch::Memory {
+        let activations = self.compute.activations(numbers, self.kv_bits);
+        arch::memory(spec, context, activations, |kept| {
             let layout = CacheLayout { kv_heads: kept.heads, head_dim: kept.head_dim, window: None, index: kept.index };
-            self.compute.cache_bytes(precision, self.kv_bits, layout, kept.positions)
+            self.compute.cache_bytes(numbers, self.kv_bits, layout, kept.positions)
         })
     }
 

@@ -6,6 +6,9 @@ use once_cell::sync::OnceCell;
 use serde_json::{Value, json};
 
 use super::options::{Device, EngineOptions};
+use crate::arch::Activations;
+#[cfg(feature = "mlx")]
+use crate::arch::Recording;
 use crate::arch::spec::Spec;
 use crate::backend::cpu::{self, Pool};
 use crate::backend::{CacheLayout, KvBits, Precision};
@@ -23,6 +26,21 @@ pub(crate) enum Compute {
     /// MLX.
     #[cfg(feature = "mlx")]
     Mlx(crate::backend::mlx::MlxDevice),
+}
+
+/// How numbers are computed and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    pub precision: Precision,
+    /// Bytes of a number in MLX's activations, and in its caches that are not quantized.
+    pub float_bytes: usize,
+}
+
+impl Default for Numbers {
+    /// Those of most checkpoints.
+    fn default() -> Self {
+        Self { precision: Precision::Default, float_bytes: 2 }
+    }
 }
 
 /// The CPU backend's threads, started with the first model.
@@ -106,6 +124,27 @@ impl Compute {
         }
     }
 
+    /// How numbers of a checkpoint are computed and kept.
+    pub fn numbers(&self, asked: Precision, spec: &Spec, tensors: &Tensors) -> Numbers {
+        let precision = self.precision(asked, spec, tensors);
+        let exact = precision == Precision::Exact;
+        let float_bytes = if exact { size_of::<f32>() } else { tensors.row_bytes(&spec.embedding.name) };
+        Numbers { precision, float_bytes }
+    }
+
+    /// Which activations are in memory at a time.
+    #[cfg_attr(not(feature = "mlx"), allow(unused_variables))]
+    pub fn activations(&self, numbers: Numbers, kv: Option<KvBits>) -> Activations {
+        match self {
+            Self::Cpu(_) => Activations::ByOperation,
+            #[cfg(feature = "mlx")]
+            Self::Mlx(_) => {
+                let keeps_scores = kv.is_some_and(|bits| bits != KvBits::Sixteen);
+                Activations::ByLayer(Recording { float_bytes: numbers.float_bytes as u64, keeps_scores })
+            }
+        }
+    }
+
     /// Bytes of a model's weights as the device holds them.
     pub fn weight_bytes(&self, spec: &Spec, tensors: &Tensors) -> u64 {
         match self {
@@ -125,12 +164,13 @@ impl Compute {
         }
     }
 
-    /// Bytes that the cache of a layer takes; with MLX at most.
-    pub fn cache_bytes(&self, precision: Precision, kv: Option<KvBits>, layout: CacheLayout, positions: usize) -> u64 {
+    /// Bytes that the cache of a layer takes.
+    #[cfg_attr(not(feature = "mlx"), allow(unused_variables))]
+    pub fn cache_bytes(&self, numbers: Numbers, kv: Option<KvBits>, layout: CacheLayout, positions: usize) -> u64 {
         match self {
-            Self::Cpu(_) => cpu::cache_bytes(precision, kv, &layout, positions),
+            Self::Cpu(_) => cpu::cache_bytes(numbers.precision, kv, &layout, positions),
             #[cfg(feature = "mlx")]
-            Self::Mlx(_) => crate::backend::mlx::cache_bytes(kv, layout, positions),
+            Self::Mlx(_) => crate::backend::mlx::cache_bytes(kv, layout, positions, numbers.float_bytes),
         }
     }
 

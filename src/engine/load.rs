@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::handle::{Engine, next_model_id};
 use super::model::Model;
 use super::options::LoadOptions;
+use super::probe::DEFAULT_CONTEXT;
 use super::recipe::Recipe;
 use super::slot::LoadEvent;
 use super::text::Text;
@@ -79,13 +80,16 @@ impl Engine {
         }
         report.now(Stage::Check, 0, 0)?;
 
-        let precision = self.shared.compute.precision(options.precision, &spec, &tensors);
+        let numbers = self.shared.compute.numbers(options.precision, &spec, &tensors);
+        let precision = numbers.precision;
         let kv_cache = super::kv::describe(&self.shared.compute, &spec, precision, options.kv_bits);
         if options.kv_bits.is_some_and(|bits| bits != KvBits::Sixteen) && kv_cache["quantized_layers"] == 0 {
             tracing::warn!(%kv_cache, model = files.label(), "no cache of this model is quantized: kv_bits has no effect");
         }
         let id = next_model_id();
-        let weight_bytes = self.shared.compute.weight_bytes(&spec, &tensors) + arch::memory(&spec, 1, |_| 0).work;
+        let activations = self.shared.compute.activations(numbers, options.kv_bits);
+        let work = arch::memory(&spec, context_length.min(DEFAULT_CONTEXT), activations, |_| 0).work;
+        let weight_bytes = self.shared.compute.weight_bytes(&spec, &tensors) + work;
         self.shared.budget.reserve_weights(id, &files.label(), weight_bytes)?;
         let recipe = Arc::new(Recipe {
             id,

@@ -33,6 +33,8 @@ mod worker;
 #[cfg(feature = "hub")]
 pub(crate) use capacity::Capacity;
 pub use channel::Poll;
+#[cfg(feature = "hub")]
+pub(crate) use device::Numbers;
 pub use device::system_info;
 pub use generation::{Canceller, Generation};
 pub use handle::Engine;

@@ -10,7 +10,7 @@ use crate::source;
 use crate::weights::{self, Tensors};
 
 /// The context that memory is estimated for when the options name none.
-const DEFAULT_CONTEXT: usize = 4096;
+pub(super) const DEFAULT_CONTEXT: usize = 4096;
 
 /// Checks that this version runs what a model's config.json describes. Needs no other file.
 ///
@@ -33,15 +33,15 @@ pub fn probe(source: &str, options: &ProbeOptions) -> Result<Value> {
     weights::check_names(&spec, &tensors)?;
     let capacity = Capacity::here(None, options.kv_bits, false)?;
     let weight_bytes = capacity.weight_bytes(&spec, &tensors);
-    let precision = capacity.precision(&spec, &tensors);
-    let memory = capacity.memory(&spec, context, precision);
+    let numbers = capacity.numbers(&spec, &tensors);
+    let memory = capacity.memory(&spec, context, numbers);
     let conversions = tensors.conversions()?;
     let mut report = json!({
         "source": files.label(),
         "supported": true,
         "model_type": spec.model_type,
         "context_length": spec.context_length,
-        "kv_cache": capacity.kv_cache(&spec, precision),
+        "kv_cache": capacity.kv_cache(&spec, numbers.precision),
         "memory": {
             "context_length": context,
             "weight_bytes": weight_bytes,

@@ -12,7 +12,7 @@ use super::recipe::Recipe;
 use super::row::Row;
 use super::runner::Runner;
 use super::score::ScoreTask;
-use crate::arch;
+use crate::arch::{self, Activations};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::event::{FinishReason, TokenLogprob};
@@ -50,7 +50,7 @@ pub(super) struct InFlight<B: Backend> {
 impl<B: Backend> Scheduler<B> {
     pub fn new(backend: Rc<B>, decoder: Decoder<B>, recipe: &Recipe) -> Self {
         Self {
-            states: arch::memory(decoder.spec(), 0, |_| 0).kv,
+            states: arch::memory(decoder.spec(), 0, Activations::ByOperation, |_| 0).kv,
             backend,
             decoder,
             budget: Arc::clone(&recipe.budget),

@@ -177,6 +177,16 @@ impl Tensors {
         self.entries.values().all(is_f32)
     }
 
+    /// Bytes of a number in rows of an embedding table, as MLX gives them: those of the table or of its scales; 2 where
+    /// scales are no floats, or the table is blocks of a GGUF file.
+    pub fn row_bytes(&self, table: &str) -> usize {
+        let of = |part: &str| self.get(&format!("{table}.{part}")).map(|view| view.dtype);
+        match of("scales").or_else(|| of("weight")) {
+            Some(Dtype::F32) => 4,
+            _ => 2,
+        }
+    }
+
     /// Bytes of all tensors.
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {

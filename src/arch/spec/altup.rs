@@ -58,7 +58,7 @@ impl Streams {
 }
 
 impl AltUp {
-    pub(super) fn linears(&self) -> [&Linear; 5] {
+    pub(in crate::arch) fn linears(&self) -> [&Linear; 5] {
         [&self.router, &self.prediction, &self.correction, &self.laurel.left, &self.laurel.right]
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::arch;
+use crate::arch::Activations::{ByLayer, ByOperation};
 use crate::arch::spec::Spec;
+use crate::arch::{self, Recording};
 
 /// Whatever stands at whatever place, in whichever family: a spec that has a price, or an error, and no panic.
 #[test]
@@ -87,7 +88,9 @@ fn the_largest_sizes_have_a_price() {
 fn price(spec: &Spec) {
     arch::weights(spec);
     for context in [0, 1, spec.context_length] {
-        arch::memory(spec, context, |kept| (4 * kept.heads * kept.head_dim * kept.positions) as u64);
+        for activations in [ByOperation, ByLayer(Recording { float_bytes: 2, keeps_scores: true })] {
+            arch::memory(spec, context, activations, |kept| (4 * kept.heads * kept.head_dim * kept.positions) as u64);
+        }
     }
 }
 

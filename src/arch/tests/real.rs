@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::arch::Activations::{ByLayer, ByOperation};
 use crate::arch::spec::{Ffn, Mixer, QuantizationFormat, QuantizationMode, Spec};
-use crate::arch::{from_config, memory};
+use crate::arch::{Recording, from_config, memory};
 
 fn spec(config: Value) -> Spec {
     from_config(&config, "config.json").unwrap()
@@ -41,9 +42,12 @@ fn qwen3_0_6b() {
     assert_eq!(spec.layers[27].attention().unwrap().output.inputs, 2048);
     assert_eq!(spec.layers[0].attention().unwrap().query_norm.as_ref().map(|norm| norm.size), Some(128));
     assert_eq!(
-        memory(&spec, 40_960, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64).kv,
+        memory(&spec, 40_960, ByOperation, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64).kv,
         28 * 2 * 8 * 128 * 40_960 * 2
     );
+    // What MLX makes for each row of a layer was counted on a GPU.
+    let recorded = ByLayer(Recording { float_bytes: 2, keeps_scores: false });
+    assert_eq!(memory(&spec, 4096, recorded, |_| 0).work, 2 * (3 * 512 * 22_528 + 3 * 151_936));
 }
 
 #[test]
@@ -164,6 +168,6 @@ fn kimi_k2() {
     let Mixer::Latent(latent) = &spec.layers[0].mixer else { panic!("no latent attention") };
     assert_eq!(latent.kept(), (1, 576));
     // A position of a layer keeps its compressed vector, not the keys and values of 64 heads.
-    let kept = memory(&spec, 1000, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64);
+    let kept = memory(&spec, 1000, ByOperation, |kept| (2 * 2 * kept.heads * kept.head_dim * kept.positions) as u64);
     assert_eq!(kept.kv, 61 * 2 * 576 * 1000 * 2);
 }

@@ -4,12 +4,13 @@ use mlx_rs::{Array, Dtype, fast, ops};
 
 use super::Mlx;
 use super::activation::wide;
-use super::delta_rule::DeltaRule;
+use super::delta_rule::{BLOCK, DeltaRule};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
 use super::raw;
-use super::recurrent::{State, each};
+use super::recurrent::{Parts, State, each_in_parts};
+use crate::arch::layer_work::delta_bytes;
 use crate::arch::spec::GatedDelta;
 use crate::backend::{DeltaInput, DeltaParams, Rows};
 
@@ -24,7 +25,8 @@ pub(super) fn gated_delta(
     states: &mut [State],
 ) -> Result<Array> {
     let DeltaInput { qkv, rate, step } = input;
-    each([&qkv.0, &rate.0, &step.0], rows, states, |[qkv, rate, step], state| {
+    let parts = Parts::of_blocks(BLOCK, delta_bytes(params.spec));
+    each_in_parts(&parts, [&qkv.0, &rate.0, &step.0], rows, states, |[qkv, rate, step], state| {
         let y = one_sequence(&wide(&qkv)?, &wide(&rate)?, &wide(&step)?, params, state)?;
         cast(y, qkv.dtype())
     })

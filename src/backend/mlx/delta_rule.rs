@@ -8,7 +8,7 @@ use super::error::{Fault, Result};
 use super::raw;
 
 /// Positions of a block, a power of two.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 /// The fewest positions that are worth a block.
 const FEWEST: usize = 8;
 

@@ -79,9 +79,9 @@ pub(crate) fn kv_bits(asked: Option<KvBits>, layout: &CacheLayout) -> KvBits {
     asked.filter(|_| cache::quantized(asked, layout.head_dim).is_some()).unwrap_or(KvBits::Sixteen)
 }
 
-/// Bytes that the cache of a layer takes, with floats of four bytes.
-pub(crate) fn cache_bytes(kv: Option<KvBits>, layout: CacheLayout, len: usize) -> u64 {
-    cache::expected_bytes(layout, kv, len, size_of::<f32>()) as u64
+/// Bytes that the cache of a layer takes, with floats of so many bytes.
+pub(crate) fn cache_bytes(kv: Option<KvBits>, layout: CacheLayout, len: usize, float_bytes: usize) -> u64 {
+    cache::expected_bytes(layout, kv, len, float_bytes) as u64
 }
 
 /// A lazy array that is cheap to clone; mlx-rs's own clone may panic.

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use mlx_rs::{Array, Dtype, ops};
+use mlx_rs::{Array, Dtype, ops, transforms};
 
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::raw;
+use crate::arch::layer_work::PART_BYTES;
 use crate::backend::{ConvData, Rows, Segment};
 
 /// What a recurrent layer keeps of a sequence.
@@ -117,6 +118,54 @@ pub(super) fn each<const N: usize>(
             Ok(ops::concatenate(&outputs, 0)?)
         }
     }
+}
+
+/// How a recurrence goes over many rows.
+pub(super) struct Parts {
+    /// Rows of a part.
+    pub rows: usize,
+    /// Bytes that a row takes until it is computed.
+    pub row_bytes: u64,
+}
+
+impl Parts {
+    /// As many rows as there is room for, a multiple of `block` where that is possible.
+    pub fn of_blocks(block: usize, row_bytes: u64) -> Self {
+        let rows = usize::try_from(PART_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX);
+        Self { rows: (rows / block * block).max(block), row_bytes }
+    }
+}
+
+/// [`each`] in parts: what was recorded is begun where it would take much memory, after what was begun before is done.
+pub(super) fn each_in_parts<const N: usize>(
+    parts: &Parts,
+    inputs: [&Array; N],
+    rows: &Rows,
+    states: &mut [State],
+    mut step: impl FnMut([Array; N], &mut State) -> Result<Array>,
+) -> Result<Array> {
+    each(inputs, rows, states, |own, state| {
+        let count = own.first().map_or(0, |input| input.dim(0) as usize);
+        if count <= parts.rows {
+            return step(own, state);
+        }
+        let (mut outputs, mut recorded, mut begun): (Vec<Array>, u64, Option<usize>) = (Vec::new(), 0, None);
+        for start in (0..count).step_by(parts.rows) {
+            let end = (start + parts.rows).min(count);
+            let part = own.iter().map(|input| raw::slice_axis(input, 0, start..end));
+            let part = part.collect::<Result<Vec<_>>>()?.try_into();
+            outputs.push(step(part.map_err(|_| Fault::internal("inputs that got lost"))?, state)?);
+            recorded = parts.row_bytes.saturating_mul((end - start) as u64).saturating_add(recorded);
+            if recorded + parts.row_bytes.saturating_mul(parts.rows as u64) > PART_BYTES {
+                transforms::async_eval(outputs.last().into_iter().chain(state.arrays()))?;
+                if let Some(before) = begun.and_then(|index| outputs.get(index)) {
+                    before.eval()?;
+                }
+                (recorded, begun) = (0, Some(outputs.len() - 1));
+            }
+        }
+        Ok(ops::concatenate(&outputs, 0)?)
+    })
 }
 
 /// See [`Backend::short_conv`](crate::backend::Backend::short_conv).

@@ -9,7 +9,8 @@ use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
 use super::raw;
-use super::recurrent::{State, each};
+use super::recurrent::{Parts, State, each_in_parts};
+use crate::arch::layer_work::scan_bytes;
 use crate::arch::spec::Scan;
 use crate::backend::{Rows, ScanInput, ScanParams};
 
@@ -26,26 +27,20 @@ pub(super) fn state_space(
     states: &mut [State],
 ) -> Result<Array> {
     let ScanInput { x, b, c, step } = input;
-    each([&x.0, &b.0, &c.0, &step.0], rows, states, |[x, b, c, step], state| {
+    let spec = params.spec;
+    let together = if spec.decay_by_state { POSITIONS_BY_STATE } else { POSITIONS };
+    let parts = Parts { rows: together, row_bytes: scan_bytes(&spec) };
+    each_in_parts(&parts, [&x.0, &b.0, &c.0, &step.0], rows, states, |[x, b, c, step], state| {
         let dtype = x.dtype();
-        let sequence = Sequence::new(&wide(&x)?, &wide(&b)?, &wide(&c)?, &wide(&step)?, params)?;
-        let spec = params.spec;
-        let mut memory = state.memory_or_zeros([spec.heads, spec.head_dim, spec.state])?;
-        let together = if spec.decay_by_state { POSITIONS_BY_STATE } else { POSITIONS };
-        let (count, mut outputs) = (x.dim(0) as usize, Vec::new());
-        for start in (0..count).step_by(together) {
-            let part = sequence.part(start..(start + together).min(count))?;
-            let (y, after) = match spec.decay_by_state {
-                true => part.by_state(params, &memory)?,
-                false => part.by_head(params, &memory)?,
-            };
-            outputs.push(y);
-            memory = after;
-        }
-        state.set_memory(memory);
-        let y = ops::concatenate(&outputs, 0)?;
+        let part = Sequence::new(&wide(&x)?, &wide(&b)?, &wide(&c)?, &wide(&step)?, params)?;
+        let memory = state.memory_or_zeros([spec.heads, spec.head_dim, spec.state])?;
+        let (y, after) = match spec.decay_by_state {
+            true => part.by_state(params, &memory)?,
+            false => part.by_head(params, &memory)?,
+        };
+        state.set_memory(after);
         let skip = params.skip.reshape(&[1, raw::dim(spec.heads)?, 1])?;
-        let y = y.add(sequence.x.multiply(skip)?)?.reshape(&[x.dim(0), raw::dim(spec.width())?])?;
+        let y = y.add(part.x.multiply(skip)?)?.reshape(&[x.dim(0), raw::dim(spec.width())?])?;
         cast(y, dtype)
     })
 }
@@ -76,11 +71,6 @@ impl Sequence {
         let steps = ops::minimum(ops::maximum(steps, Array::from_f32(low))?, Array::from_f32(high))?;
         let (x, b, c) = (split(x, heads, head_dim)?, split(b, groups, state)?, split(c, groups, state)?);
         Ok(Self { x, b, c, steps })
-    }
-
-    fn part(&self, rows: std::ops::Range<usize>) -> Result<Self> {
-        let part = |array: &Array| raw::slice_axis(array, 0, rows.clone());
-        Ok(Self { x: part(&self.x)?, b: part(&self.b)?, c: part(&self.c)?, steps: part(&self.steps)? })
     }
 
     fn rows(&self) -> i32 {

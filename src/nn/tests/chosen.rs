@@ -1,6 +1,7 @@
 //! Models that choose the positions that they see: the same however a prompt is computed, over several blocks of a cache.
 
 use super::{assert_batch_agrees, assert_close, cpus, decoder_of, run};
+use crate::arch::Activations::ByOperation;
 use crate::arch::{self, spec::Mixer};
 use crate::support::{KnownModel, known_models};
 
@@ -66,7 +67,7 @@ fn keys_of_the_indexer_are_priced() {
                 kept.map(|kept| crate::backend::Backend::cache_bytes(&*cpu, kept.layout, kept.entries(LENGTH)));
             let priced: usize = priced.sum();
             // Beside a window, whose price is its most, and states.
-            let most = priced + arch::memory(decoder.spec(), LENGTH, |_| 0).kv as usize;
+            let most = priced + arch::memory(decoder.spec(), LENGTH, ByOperation, |_| 0).kv as usize;
             let range = if decoder.spec().hyper_streams.is_some() { priced / 2..=most } else { priced..=priced };
             assert!(range.contains(&sequence.bytes()), "{}: {} of {range:?}", known.name, sequence.bytes());
         }

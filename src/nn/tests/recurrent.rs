@@ -1,6 +1,7 @@
 //! Models that keep states: the same bits however a prompt is computed on the CPU backend, and what they take in memory.
 
 use super::{assert_batch_agrees, assert_close, cpus, decoder_of, run};
+use crate::arch::Activations::ByOperation;
 use crate::arch::{self, Kept, spec::Mixer};
 use crate::backend::{Backend, CacheLayout};
 use crate::support::{KnownModel, known_models};
@@ -64,7 +65,7 @@ fn states_are_as_large_as_priced() {
         let mut sequence = decoder.new_sequence();
         // The state and the one before the last step.
         run(&decoder, &mut sequence, &known.tokens[..4], 2);
-        let priced = arch::memory(decoder.spec(), 4, |kept| {
+        let priced = arch::memory(decoder.spec(), 4, ByOperation, |kept| {
             let Kept { heads, head_dim, index, positions } = kept;
             cpu.cache_bytes(CacheLayout { kv_heads: heads, head_dim, window: None, index }, positions) as u64
         });

@@ -6,6 +6,7 @@ mod delta_rule;
 mod entries;
 mod linear;
 mod ops;
+mod recurrent;
 mod reference;
 mod support;
 

@@ -1,21 +1,16 @@
 //! The delta rule over consecutive positions: one after the other, or in blocks as products of matrices.
 
-use std::ops::Range;
-
 use mlx_rs::{Array, Dtype, ops};
 
 use super::error::{Fault, Result};
 use super::raw;
+use crate::arch::layer_work::{self, positions_together};
 
 /// Positions of a block, a power of two.
-pub(super) const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = layer_work::BLOCK as usize;
+
 /// The fewest positions that are worth a block.
 const FEWEST: usize = 8;
-
-/// The most numbers that blocks computed together take beside their input and output, unless it is one block alone.
-const MOST_NUMBERS: usize = 16 << 20;
-/// Exponents of decays may add up to so much within positions that a bound lets take together.
-const TOGETHER: f32 = 40.0;
 
 /// What a head's memory `S` (value width × key width) goes through at each position: `S ← S diag(exp(exponents))`,
 /// `S ← S + (value - S known) removedᵀ`, `y = S query`. With `written`, values have keys of their own:
@@ -36,43 +31,13 @@ pub(super) struct DeltaRule {
 
 impl DeltaRule {
     /// What each position gives, `[rows, heads, value width]`, and the memory after them.
-    pub fn apply(&self, mut memory: Array) -> Result<(Array, Array)> {
+    pub fn apply(&self, memory: Array) -> Result<(Array, Array)> {
         let rows = self.query.dim(0) as usize;
         if rows < FEWEST {
-            return self.by_position(memory);
+            self.by_position(memory)
+        } else {
+            self.by_block(memory, rows.next_power_of_two().min(BLOCK))
         }
-        let together = (MOST_NUMBERS / self.numbers().max(1)).max(1) * BLOCK;
-        let mut outputs = Vec::new();
-        for start in (0..rows).step_by(together) {
-            let part = self.part(start..rows.min(start + together))?;
-            let size = (part.query.dim(0) as usize).next_power_of_two().clamp(2, BLOCK);
-            let (y, after) = part.by_block(memory, size)?;
-            outputs.push(y);
-            memory = after;
-        }
-        Ok((ops::concatenate(&outputs, 0)?, memory))
-    }
-
-    /// Numbers that a block takes beside its input and its output while it is computed, at most.
-    pub fn numbers(&self) -> usize {
-        let (heads, keys) = (self.query.dim(1) as usize, self.query.dim(2) as usize);
-        let values = self.value.dim(2) as usize;
-        let of_columns = if self.exponents.dim(2) == 1 { 0 } else { 8 * (keys + BLOCK) };
-        let of_position = 7 * keys + 5 * values + 14 * BLOCK + of_columns;
-        heads * (BLOCK * of_position + keys * (keys + 3 * values))
-    }
-
-    fn part(&self, rows: Range<usize>) -> Result<Self> {
-        let part = |array: &Array| raw::slice_axis(array, 0, rows.clone());
-        Ok(Self {
-            query: part(&self.query)?,
-            known: part(&self.known)?,
-            removed: part(&self.removed)?,
-            value: part(&self.value)?,
-            written: self.written.as_ref().map(part).transpose()?,
-            exponents: part(&self.exponents)?,
-            lowest: self.lowest,
-        })
     }
 
     /// One position after the other.
@@ -173,10 +138,7 @@ impl Decays {
         if exponents.dim(-1) == 1 {
             return decays_between(exponents).map(Self::Head);
         }
-        // Factors from the middle of a few positions neither overflow nor lose much while a bound keeps them small.
-        let fit =
-            |lowest: f32| (0..=BLOCK.ilog2()).map(|n| 1 << n).take_while(|n| *n as f32 * -lowest <= TOGETHER).last();
-        let together = lowest.and_then(fit).unwrap_or(1).min(size);
+        let together = (positions_together(lowest) as usize).min(size);
         let mut parts = vec![Part::around(exponents, size, together)?];
         let mut half = together;
         while half < size {

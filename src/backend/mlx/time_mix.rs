@@ -5,12 +5,13 @@ use std::rc::Rc;
 use mlx_rs::{Array, Dtype, ops};
 
 use super::activation::wide;
-use super::delta_rule::DeltaRule;
+use super::delta_rule::{BLOCK, DeltaRule};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::norm::scalar;
-use super::recurrent::{State, each};
+use super::recurrent::{Parts, State, each, each_in_parts};
 use super::{Mlx, Tensor, raw};
+use crate::arch::layer_work::time_mix_bytes;
 use crate::arch::spec::time_mix::{LOWEST_DECAY, SHORTEST};
 use crate::backend::{Rows, TimeMixInput, TimeMixParams};
 
@@ -64,7 +65,8 @@ pub(super) fn time_mix(
     let own = weight.multiply(&value)?;
 
     let flat = [&receptance, &known, &removed, &value, &written, &exponents];
-    let y = each(flat, rows, states, |[query, known, removed, value, written, exponents], state| {
+    let parts = Parts::of_blocks(BLOCK, time_mix_bytes(params.spec));
+    let y = each_in_parts(&parts, flat, rows, states, |[query, known, removed, value, written, exponents], state| {
         let size = params.spec.head_dim;
         let memory = state.memory_or_zeros([params.spec.heads, size, size])?;
         let (written, lowest) = (Some(written), Some(LOWEST_DECAY));

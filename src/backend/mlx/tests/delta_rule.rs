@@ -4,6 +4,7 @@ use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::support::{Random, backend, on_worker, tensor, values};
 use crate::arch::from_config;
+use crate::arch::layer_work::{column_parts, delta_rule};
 use crate::arch::spec::{GatedDelta, Mixer};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::mlx::delta_rule::DeltaRule;
@@ -163,9 +164,11 @@ fn blocks_take_no_more_memory_than_is_counted() {
             let (y, after) = rule.by_block(zeros, 64).unwrap();
             transforms::eval([&y, &after]).unwrap();
             let took = memory::peak_memory().unwrap() - before;
-            let counted = 4 * (256 / 64 * rule.numbers()) + y.nbytes() + after.nbytes();
+            let parts = if columns == 1 { 0 } else { column_parts(lowest) * (1 + u64::from(own_keys)) };
+            let counted = 4 * 256 * delta_rule(2, keys as u64, values as u64, parts) as usize;
             let what = format!("{took} bytes, not {counted}, with {keys} and {values}, {columns} decays, {lowest:?}");
-            assert!(took <= counted && took * 2 >= counted, "{what}");
+            // A device that computes while it records gives much of it back meanwhile.
+            assert!(took <= counted && took * 5 >= counted, "{what}");
         }
     });
 }

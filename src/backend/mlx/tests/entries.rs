@@ -8,14 +8,14 @@ use crate::backend::{
 };
 use crate::weights::{LinearData, NormData};
 
-fn tensor<B: Backend>(backend: &B, width: usize, numbers: Vec<f32>) -> B::Tensor {
+fn tensor<B: Backend<Operands = B>>(backend: &B, width: usize, numbers: Vec<f32>) -> B::Tensor {
     let rows = numbers.len() / width;
     let table = LinearData::of_numbers("test", rows, width, numbers.into_iter(), None);
     let ids: Vec<u32> = (0..rows as u32).collect();
     backend.embed(&backend.load_linear(&[table]).unwrap(), Ids::Host(&ids)).unwrap()
 }
 
-fn values<B: Backend>(backend: &B, x: &B::Tensor, rows: usize) -> Vec<f32> {
+fn values<B: Backend<Operands = B>>(backend: &B, x: &B::Tensor, rows: usize) -> Vec<f32> {
     let mut out = Vec::new();
     backend.queue(None, Some(x), std::iter::empty()).unwrap();
     (0..rows).for_each(|row| backend.read_logits(x, row, &mut out).unwrap());
@@ -36,7 +36,7 @@ fn cpu() -> Cpu {
 
 #[test]
 fn both_backends_round_to_the_same_numbers() {
-    fn rounded<B: Backend>(backend: &B, activation: Activation) -> Vec<f32> {
+    fn rounded<B: Backend<Operands = B>>(backend: &B, activation: Activation) -> Vec<f32> {
         let mut random = Random::new(1);
         // From large to tiny, with zeros.
         let scale = |i: usize| if i.is_multiple_of(97) { 0.0 } else { 10f32.powi(4 - (i / 32 % 14) as i32) };
@@ -59,7 +59,7 @@ fn both_backends_round_to_the_same_numbers() {
 
 #[test]
 fn both_backends_mix_streams_alike() {
-    fn mixtures<B: Backend>(backend: &B, mixing: HyperMixing) -> Vec<f32> {
+    fn mixtures<B: Backend<Operands = B>>(backend: &B, mixing: HyperMixing) -> Vec<f32> {
         let mut random = Random::new(2);
         let (rows, width) = (5, 16);
         let streams: Vec<_> =
@@ -108,7 +108,7 @@ const RATIO: usize = 2;
 const WIDTH: usize = 32;
 
 /// Two sequences in several steps: entries, choices from all and from candidates, attention to a window and to them.
-fn attended<B: Backend>(backend: &B) -> Vec<f32> {
+fn attended<B: Backend<Operands = B>>(backend: &B) -> Vec<f32> {
     let mut random = Random::new(3);
     let layout = |window, index| CacheLayout { kv_heads: 1, head_dim: WIDTH, window, index };
     let caches = |layout| -> Vec<B::Cache> { (0..2).map(|_| backend.new_cache(layout)).collect() };
@@ -158,7 +158,7 @@ fn attended<B: Backend>(backend: &B) -> Vec<f32> {
     found
 }
 
-fn attention<B: Backend>(
+fn attention<B: Backend<Operands = B>>(
     backend: &B,
     qkv: &B::Tensor,
     rows: &Rows,

@@ -40,13 +40,14 @@ pub(super) fn work(spec: &Spec, context: usize, recording: Recording) -> u64 {
     let layer = |layer: &Layer| {
         let numbers = layer_numbers(spec, layer, context as u64, recording);
         let recurrences = layer.mixers().map(recurrent_bytes).fold(0, u64::saturating_add);
-        let recurrences = recurrences.saturating_mul(rows).min(PART_BYTES);
-        numbers.saturating_mul(rows).saturating_mul(recording.float_bytes).saturating_add(recurrences)
+        let bytes = |row_bytes: u64| LAYERS.saturating_mul(rows).saturating_mul(row_bytes);
+        // Of parts one is recorded while one is computed.
+        bytes(numbers.saturating_mul(recording.float_bytes)).saturating_add(bytes(recurrences).min(2 * PART_BYTES))
     };
     let widest = spec.layers.iter().map(layer).max().unwrap_or(0);
     // Logits as the head gives them, and in f32.
     let logits = (3 * spec.vocab as u64).saturating_mul(recording.float_bytes);
-    LAYERS.saturating_mul(widest).saturating_add(logits)
+    widest.saturating_add(logits)
 }
 
 /// Bytes of a row that a mixer's recurrence takes in f32.

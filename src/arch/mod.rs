@@ -34,7 +34,7 @@ mod jamba;
 mod kimi_k3;
 mod kimi_linear;
 mod klear;
-pub(crate) mod layer_work;
+mod layer_work;
 mod lfm2;
 mod llama;
 mod llama4;

@@ -9,6 +9,7 @@ mod indexer;
 mod mixer;
 mod ngrams;
 mod quantization;
+pub(crate) mod recorded;
 mod recurrence;
 mod residuals;
 mod state_space;

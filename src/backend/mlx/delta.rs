@@ -10,8 +10,8 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::raw;
 use super::recurrent::{Parts, State, each_in_parts};
-use crate::arch::layer_work::delta_bytes;
 use crate::arch::spec::GatedDelta;
+use crate::arch::spec::recorded::delta_bytes;
 use crate::backend::{DeltaInput, DeltaParams, Rows};
 
 /// Added to the squared length of queries and keys.

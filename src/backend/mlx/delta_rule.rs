@@ -4,10 +4,10 @@ use mlx_rs::{Array, Dtype, ops};
 
 use super::error::{Fault, Result};
 use super::raw;
-use crate::arch::layer_work::{self, positions_together};
+use crate::arch::spec::recorded::{self, positions_together};
 
 /// Positions of a block, a power of two.
-pub(super) const BLOCK: usize = layer_work::BLOCK as usize;
+pub(super) const BLOCK: usize = recorded::BLOCK as usize;
 
 /// The fewest positions that are worth a block.
 const FEWEST: usize = 8;

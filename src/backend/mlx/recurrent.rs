@@ -7,7 +7,7 @@ use mlx_rs::{Array, Dtype, ops, transforms};
 use super::error::{Fault, Result};
 use super::linear::cast;
 use super::raw;
-use crate::arch::layer_work::PART_BYTES;
+use crate::arch::spec::recorded::PART_BYTES;
 use crate::backend::{ConvData, Rows, Segment};
 
 /// What a recurrent layer keeps of a sequence.

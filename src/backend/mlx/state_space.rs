@@ -10,8 +10,8 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::raw;
 use super::recurrent::{Parts, State, each_in_parts};
-use crate::arch::layer_work::scan_bytes;
 use crate::arch::spec::Scan;
+use crate::arch::spec::recorded::scan_bytes;
 use crate::backend::{Rows, ScanInput, ScanParams};
 
 /// Positions that are taken together where a head has one decay: each looks at each.

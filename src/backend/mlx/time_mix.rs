@@ -11,7 +11,7 @@ use super::linear::cast;
 use super::norm::scalar;
 use super::recurrent::{Parts, State, each, each_in_parts};
 use super::{Mlx, Tensor, raw};
-use crate::arch::layer_work::time_mix_bytes;
+use crate::arch::spec::recorded::time_mix_bytes;
 use crate::arch::spec::time_mix::{LOWEST_DECAY, SHORTEST};
 use crate::backend::{Rows, TimeMixInput, TimeMixParams};
 

@@ -4,7 +4,7 @@ use mlx_rs::{Array, Dtype, memory, ops, transforms};
 
 use super::support::{Random, backend, on_worker, tensor, values};
 use crate::arch::from_config;
-use crate::arch::layer_work::{column_parts, delta_rule};
+use crate::arch::spec::recorded::{column_parts, delta_rule};
 use crate::arch::spec::{GatedDelta, Mixer};
 use crate::backend::cpu::{Cpu, Pool};
 use crate::backend::mlx::delta_rule::DeltaRule;

@@ -3,7 +3,7 @@
 use mlx_rs::Array;
 
 use super::support::on_worker;
-use crate::arch::layer_work::PART_BYTES;
+use crate::arch::spec::recorded::PART_BYTES;
 use crate::backend::Rows;
 use crate::backend::mlx::raw;
 use crate::backend::mlx::recurrent::{Parts, State, each, each_in_parts};

@@ -152,7 +152,9 @@ impl<B: Backend> Decoder<B> {
             if interrupted() {
                 return Err(Error::cancelled());
             }
-            if let Some(done) = index.checked_sub(1) {
+            if B::PIPELINED
+                && let Some(done) = index.checked_sub(1)
+            {
                 let all = hyper.as_ref().map_or(&*streams, |(streams, _)| streams.all());
                 let left = if all.is_empty() { vec![&x] } else { all.iter().collect() };
                 let kept = sequences.iter().flat_map(|sequence| sequence.kept(done));

@@ -12,7 +12,7 @@ pub(crate) const BLOCK: u64 = 64;
 /// Exponents of decays by column may add up to so much within positions that a bound lets take together.
 const MOST_DECAY: f32 = 40.0;
 /// Positions that a state space takes together.
-const SCANNED: u64 = 128;
+pub(crate) const SCANNED: u64 = 128;
 
 /// Bytes of a row that a delta net takes in f32, from its convolution's output on.
 pub(crate) fn delta_bytes(delta: &GatedDelta) -> u64 {

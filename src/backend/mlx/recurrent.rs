@@ -156,7 +156,7 @@ pub(super) fn each_in_parts<const N: usize>(
             let part = part.collect::<Result<Vec<_>>>()?.try_into();
             outputs.push(step(part.map_err(|_| Fault::internal("inputs that got lost"))?, state)?);
             recorded = parts.row_bytes.saturating_mul((end - start) as u64).saturating_add(recorded);
-            if recorded + parts.row_bytes.saturating_mul(parts.rows as u64) > PART_BYTES {
+            if recorded.saturating_add(parts.row_bytes.saturating_mul(parts.rows as u64)) > PART_BYTES {
                 transforms::async_eval(outputs.last().into_iter().chain(state.arrays()))?;
                 if let Some(before) = begun.and_then(|index| outputs.get(index)) {
                     before.eval()?;

@@ -11,11 +11,11 @@ use super::norm::scalar;
 use super::raw;
 use super::recurrent::{Parts, State, each_in_parts};
 use crate::arch::spec::Scan;
-use crate::arch::spec::recorded::scan_bytes;
+use crate::arch::spec::recorded::{SCANNED, scan_bytes};
 use crate::backend::{Rows, ScanInput, ScanParams};
 
 /// Positions that are taken together where a head has one decay: each looks at each.
-const POSITIONS: usize = 128;
+const POSITIONS: usize = SCANNED as usize;
 /// The same where each number has its own: all states of all positions stand side by side.
 const POSITIONS_BY_STATE: usize = 32;
 
